@@ -1,0 +1,35 @@
+"""What every test has, and the last lines of a run that say which parts of the system were missing."""
+
+import pytest
+
+from tests import system
+
+try:  # while the house is being built: webapp.app does not import yet
+    from tests.personas import alice as alice
+    from tests.personas import bob as bob
+    from tests.personas import charlie as charlie
+    from tests.personas import house as house
+    from tests.personas import stranger as stranger
+except ImportError:
+    pass
+from tests.real.fixtures import htpasswd_registry as htpasswd_registry
+from tests.real.fixtures import open_registry as open_registry
+from tests.real.fixtures import token_registry as token_registry
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of all async tests; the server runs on no other."""
+    return "asyncio"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end, in colour, that a run with skipped tests was not a whole one."""
+    if not terminalreporter.stats.get("skipped"):
+        return
+    missing = [part for part in system.PARTS if system.found(part) is None]
+    terminalreporter.section("this was not the whole run: tests were skipped", yellow=True)
+    for part in missing:
+        terminalreporter.line(f"{part.name} ({part.used_for}) is missing")
+    for line in system.how_to_install(missing) if missing else []:
+        terminalreporter.line(f"  {line}")

@@ -1,0 +1,197 @@
+"""The one queue of writes, the readers, and the scope of an account."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from webapp.database import Database, DuplicateKey, Transaction
+from webapp.database.migrations import migrate, migrations, refuse_newer
+from webapp.database.sqlite import inspect, path_of, url_of
+from webapp.errors import ConfigurationError, Unavailable
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def database(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Database]:
+    folder = tmp_path / "a folder with # and %"
+    folder.mkdir()
+    opened = await Database.open(url_of(folder / "store.sqlite3"))
+    await migrate(opened, lambda: 1)
+    yield opened
+    await opened.close()
+
+
+async def add_account(transaction: Transaction, account_id: str) -> None:
+    await transaction.execute("INSERT INTO accounts (id, name, version, created_at) VALUES (:id, 'x', 1, 1)", {"id": account_id})
+
+
+async def accounts(database: Database) -> list[str]:
+    return [row["id"] for row in await database.fetch_all("SELECT id FROM accounts ORDER BY id")]
+
+
+async def test_it_keeps_what_was_committed(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await add_account(transaction, "acme")
+    assert await accounts(database) == ["acme"]
+
+
+async def test_it_rolls_back_when_the_page_fails(database: Database) -> None:
+    with pytest.raises(LookupError):
+        async with database.transaction() as transaction:
+            await add_account(transaction, "acme")
+            raise LookupError
+    assert await accounts(database) == []
+
+
+async def test_a_reader_cannot_write(database: Database) -> None:
+    with pytest.raises(Unavailable):
+        await database.fetch_all("DELETE FROM accounts RETURNING id")
+
+
+async def test_a_cancelled_page_leaves_nothing_and_the_next_one_can_write(database: Database) -> None:
+    began = asyncio.Event()
+
+    async def slow() -> None:
+        async with database.transaction() as transaction:
+            await add_account(transaction, "half")
+            began.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(slow())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with database.transaction() as transaction:
+        await add_account(transaction, "whole")
+    assert await accounts(database) == ["whole"]
+
+
+async def test_a_failed_commit_replaces_the_connection_and_tells_the_caller(database: Database) -> None:
+    with pytest.raises(Exception, match="cannot commit|no transaction"):
+        async with database.transaction() as transaction:
+            await add_account(transaction, "lost")
+            await transaction.execute("ROLLBACK")  # so that COMMIT fails, as it does on a full disk
+    async with database.transaction() as transaction:
+        await add_account(transaction, "next")
+    assert await accounts(database) == ["next"]
+
+
+async def test_pages_and_batches_never_interleave(database: Database) -> None:
+    async def page(number: int) -> None:
+        async with database.transaction() as transaction:
+            before = await transaction.fetch_one("SELECT count(*) AS n FROM accounts")
+            await asyncio.sleep(0)
+            await add_account(transaction, f"page-{number}")
+            after = await transaction.fetch_one("SELECT count(*) AS n FROM accounts")
+            assert before is not None
+            assert after is not None
+            assert after["n"] == before["n"] + 1
+            if number % 3 == 0:
+                raise LookupError
+
+    def batched(number: int) -> "asyncio.Future[None]":
+        async def write(transaction: Transaction) -> None:
+            await add_account(transaction, f"row-{number}")
+
+        return asyncio.ensure_future(database.submit(write))
+
+    results = await asyncio.gather(*(page(n) for n in range(30)), *(batched(n) for n in range(60)), return_exceptions=True)
+    assert sum(isinstance(result, LookupError) for result in results) == 10
+    assert sum(result is None for result in results) == 80
+    assert len(await accounts(database)) == 80
+
+
+async def test_every_request_of_a_batch_that_fails_is_told(database: Database) -> None:
+    async def good(transaction: Transaction) -> None:
+        await add_account(transaction, "good")
+
+    async def bad(transaction: Transaction) -> None:
+        await transaction.execute("INSERT INTO accounts (id) VALUES (NULL)")
+
+    results = await asyncio.gather(database.submit(good), database.submit(bad), return_exceptions=True)
+    assert all(isinstance(result, Unavailable) for result in results)
+    assert await accounts(database) == []
+    await database.submit(good)
+    assert await accounts(database) == ["good"]
+
+
+async def test_commit_hooks_run_only_after_the_commit(database: Database) -> None:
+    told: list[str] = []
+    async with database.transaction() as transaction:
+        transaction.on_commit(lambda: told.append("kept"))
+        transaction.on_abandon(lambda: told.append("lost"))
+        assert told == []
+    assert told == ["kept"]
+    with pytest.raises(LookupError):
+        async with database.transaction() as transaction:
+            transaction.on_commit(lambda: told.append("kept"))
+            transaction.on_abandon(lambda: told.append("lost"))
+            raise LookupError
+    assert told == ["kept", "lost"]
+
+
+async def test_a_broken_unique_index_names_its_columns(database: Database) -> None:
+    with pytest.raises(DuplicateKey) as caught:
+        async with database.transaction() as transaction:
+            await add_account(transaction, "acme")
+            await add_account(transaction, "acme")
+    assert caught.value.columns == ("id",)
+
+
+async def test_an_account_sees_no_statement_without_its_id(database: Database) -> None:
+    account = database.account("acme")
+    with pytest.raises(RuntimeError, match=":account_id"):
+        await account.fetch_all("SELECT id FROM accounts")
+    with pytest.raises(RuntimeError, match=":account_id"):
+        async with account.transaction() as transaction:
+            await transaction.execute("DELETE FROM accounts")
+    with pytest.raises(RuntimeError, match="no account"):
+        await database.account("").fetch_all("SELECT id FROM accounts WHERE id = :account_id")
+
+
+async def test_an_account_cannot_be_talked_into_another_ones_id(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await add_account(transaction, "acme")
+        await add_account(transaction, "other")
+    rows = await database.account("acme").fetch_all("SELECT id FROM accounts WHERE id = :account_id", {"account_id": "other"})
+    assert [row["id"] for row in rows] == ["acme"]
+
+
+async def test_migrations_run_once_and_in_order(database: Database) -> None:
+    assert await migrate(database, lambda: 2) == []
+    assert [migration.number for migration in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+async def test_a_newer_database_is_refused(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute("INSERT INTO migrations (number, name, applied_at) VALUES (9999, 'from the future', 1)")
+    with pytest.raises(ConfigurationError, match="migration 9999"):
+        await migrate(database, lambda: 3)
+    with pytest.raises(ConfigurationError):
+        refuse_newer([1, 9999])
+
+
+async def test_deleted_values_are_overwritten_on_disk(tmp_path: Path) -> None:
+    url = url_of(tmp_path / "store.sqlite3")
+    database = await Database.open(url)
+    await migrate(database, lambda: 1)
+    async with database.transaction() as transaction:
+        await add_account(transaction, "a-marker-that-is-easy-to-find")
+    async with database.transaction() as transaction:
+        await transaction.execute("DELETE FROM accounts")
+    await database.close()
+    assert b"a-marker-that-is-easy-to-find" not in path_of(url).read_bytes()
+
+
+def test_inspecting_changes_no_byte(tmp_path: Path) -> None:
+    assert inspect(tmp_path / "none.sqlite3", ("SELECT 1",)) is None
+    not_ours = tmp_path / "store.sqlite3"
+    not_ours.write_bytes(b"this is no database, and is long enough to be looked at" * 100)
+    before = not_ours.read_bytes()
+    with pytest.raises(ConfigurationError, match="cannot be read as a database"):
+        inspect(not_ours, ("SELECT id FROM installation",))
+    assert not_ours.read_bytes() == before

@@ -1,0 +1,179 @@
+"""The people in the tests' stories, in a house that runs for real: a store on disk, and the whole application.
+
+alice owns the account (admin); bob is of her team and only looks (viewer); charlie is the admin of
+another account. `house` is an async fixture: everything in a test runs in one event loop.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import httpx2
+import pytest
+from argon2 import PasswordHasher
+from starlette.applications import Starlette
+
+from webapp.actor import Actor
+from webapp.app import create_app
+from webapp.clock import HOUR
+from webapp.ids import new_id
+from webapp.settings import Settings
+from webapp.store import Store, open_store
+from webapp.vault import mint
+
+START = 1_793_714_700_000
+"""3 November 2026, 14:05 UTC."""
+
+PASSWORD = "correct horse battery staple"
+
+
+@cache
+def password_hash() -> str:
+    """The hash of the personas' password, made once for all tests."""
+    return PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1).hash(PASSWORD)
+
+
+@dataclass
+class TestClock:
+    """A clock that stands until a test moves it."""
+
+    __test__ = False
+
+    now: int = START
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, milliseconds: int) -> None:
+        """Let time pass."""
+        self.now += milliseconds
+
+
+@dataclass
+class Persona:
+    """Somebody with a role in an account."""
+
+    name: str
+    role: str
+    account_id: str
+    account_name: str
+    member_id: str = field(default_factory=new_id)
+
+    @property
+    def email(self) -> str:
+        """The address that this persona signs in with."""
+        return f"{self.name}@example.com"
+
+    @property
+    def actor(self) -> Actor:
+        """This persona as repositories see it."""
+        return Actor(self.account_id, "member", self.member_id, self.email, address="192.0.2.7")
+
+
+@dataclass
+class House:
+    """A running application with its store, and the three personas in it."""
+
+    settings: Settings
+    store: Store
+    app: Starlette
+    clock: TestClock
+    alice: Persona
+    bob: Persona
+    charlie: Persona
+    stack: AsyncExitStack
+
+    async def client(self, session: str | None = None) -> httpx2.AsyncClient:
+        """A browser on this application, signed in when it is given a session."""
+        client = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=self.app, client=("192.0.2.7", 4242)),
+            base_url=self.settings.public_url,
+            headers={"Sec-Fetch-Site": "same-origin"},
+            cookies={"session": session} if session else None,
+        )
+        return await self.stack.enter_async_context(client)
+
+    async def signed_in(self, persona: Persona) -> httpx2.AsyncClient:
+        """A browser in which this persona has just signed in."""
+        token, expires = mint("s"), self.clock() + 12 * HOUR
+        mac = self.store.vault.token_mac(token, owner=persona.member_id, account_id=persona.account_id, expires_at=expires)
+        async with self.store.database.account(persona.account_id).transaction() as transaction:
+            await transaction.execute(
+                "INSERT INTO sessions (accessor, account_id, member_id, mac, created_at, seen_at, expires_at, password_at)"
+                " VALUES (:accessor, :account_id, :member, :mac, :now, :now, :expires, :now)",
+                {"accessor": token.accessor, "member": persona.member_id, "mac": mac, "now": self.clock(), "expires": expires},
+            )
+        return await self.client(token.text.reveal().decode("ascii"))
+
+    async def move_in(self, persona: Persona) -> None:
+        """Make the persona's account, when it is not there yet, and its member."""
+        async with self.store.database.account(persona.account_id).transaction() as transaction:
+            await transaction.execute(
+                "INSERT INTO accounts (id, name, version, created_at) VALUES (:account_id, :name, 1, :now) ON CONFLICT (id) DO NOTHING",
+                {"name": persona.account_name, "now": self.clock()},
+            )
+            await transaction.execute(
+                "INSERT INTO members (id, account_id, email, email_key, role, password_hash, version, created_at)"
+                " VALUES (:id, :account_id, :email, :email, :role, :hash, 1, :now)",
+                {"id": persona.member_id, "email": persona.email, "role": persona.role, "hash": password_hash(), "now": self.clock()},
+            )
+
+    async def audit(self) -> list[dict[str, object]]:
+        """All rows of the audit log, oldest first."""
+        return [dict(row) for row in await self.store.database.fetch_all("SELECT * FROM audit_log ORDER BY seq")]
+
+
+def settings_in(folder: Path, **environ: str) -> Settings:
+    """Settings for a store of the test's own."""
+    return Settings.from_environ({"WEBAPP_DATA_DIR": str(folder / "data"), **environ})
+
+
+@pytest.fixture
+async def house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[House]:
+    """The application, running, with alice, bob and charlie in it."""
+    clock = TestClock()
+    acme, other = new_id(), new_id()
+    async with AsyncExitStack() as stack:
+        settings = settings_in(tmp_path)
+        store = await stack.enter_async_context(open_store(settings, clock=clock))
+        app = create_app(settings, store=store)
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        built = House(
+            settings=settings,
+            store=store,
+            app=app,
+            clock=clock,
+            alice=Persona("alice", "admin", acme, "Acme"),
+            bob=Persona("bob", "viewer", acme, "Acme"),
+            charlie=Persona("charlie", "admin", other, "Other"),
+            stack=stack,
+        )
+        for persona in (built.alice, built.bob, built.charlie):
+            await built.move_in(persona)
+        yield built
+
+
+@pytest.fixture
+async def alice(house: House) -> httpx2.AsyncClient:
+    """Alice's browser, signed in."""
+    return await house.signed_in(house.alice)
+
+
+@pytest.fixture
+async def bob(house: House) -> httpx2.AsyncClient:
+    """Bob's browser, signed in."""
+    return await house.signed_in(house.bob)
+
+
+@pytest.fixture
+async def charlie(house: House) -> httpx2.AsyncClient:
+    """Charlie's browser, signed in."""
+    return await house.signed_in(house.charlie)
+
+
+@pytest.fixture
+async def stranger(house: House) -> httpx2.AsyncClient:
+    """The browser of somebody who is not signed in."""
+    return await house.client()

@@ -1,0 +1,35 @@
+"""An agent: the program on one machine that provisions it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["pulled", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent as its row shows it. Times are Unix milliseconds; None means never.
+
+    `image_id` is the image that was chosen for it, None for the account's default image; `image_name`,
+    `image_reference` and `image_withdrawn` are those of the image that it would be handed, if there is one.
+    """
+
+    id: str
+    name: str
+    image_id: str | None
+    image_name: str | None
+    image_reference: str | None
+    image_withdrawn: bool
+    enrolled_at: int
+    bootstrap_accessor: str
+    last_seen_at: int | None
+    last_outcome: Outcome | None
+    last_outcome_at: int | None
+    last_error: str | None
+    reenrol_until: int | None
+    revoked_at: int | None
+    version: int
+
+    def may_reenrol(self, now: int) -> bool:
+        """Whether a member's permission to enrol under this name again still stands."""
+        return self.reenrol_until is not None and self.reenrol_until > now

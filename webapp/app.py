@@ -1,0 +1,67 @@
+"""The application: the route table, the middleware and the lifespan. The one place that puts the parts together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import fields
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.routing import BaseRoute, Mount
+
+from webapp.accounts.routes import ROUTES as ACCOUNTS
+from webapp.agents.api import ROUTES as AGENTS_API
+from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
+from webapp.agents.routes import ROUTES as AGENTS
+from webapp.audit.routes import ROUTES as AUDIT
+from webapp.credentials.routes import ROUTES as CREDENTIALS
+from webapp.errors import AppError
+from webapp.images.routes import ROUTES as IMAGES
+from webapp.provisioning.routes import ROUTES as PROVISIONING
+from webapp.settings import Settings
+from webapp.store import Store, open_store
+from webapp.web.answers import Answers
+from webapp.web.assets import static_files
+from webapp.web.denials import Denials
+from webapp.web.error_pages import on_app_error, on_http_exception
+from webapp.web.forms import MOST_BODY
+from webapp.web.health import ROUTES as HEALTH
+
+ROUTES: list[BaseRoute] = [
+    *HEALTH,
+    *ACCOUNTS,
+    *CREDENTIALS,
+    *IMAGES,
+    *BOOTSTRAP_TOKENS,
+    *AGENTS,
+    *AUDIT,
+    *AGENTS_API,
+    *PROVISIONING,
+    Mount("/static", static_files(), name="static"),
+]
+
+
+def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
+    """The application. It opens the store in its lifespan, unless it is handed one that is open."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            opened = store or await stack.enter_async_context(open_store(settings))
+            denials = Denials(opened.chain, opened.clock)
+            stack.push_async_callback(denials.close)
+            app.state.denials = denials
+            for field in fields(Store):
+                setattr(app.state, field.name, getattr(opened, field.name))
+            yield
+
+    app = Starlette(
+        routes=ROUTES,
+        # The limit stands inside: its own answer, to a body of undeclared length, gets the headers too.
+        middleware=[Middleware(Answers, settings=settings), Middleware(RequestBodyLimitMiddleware, max_body_size=MOST_BODY)],
+        exception_handlers={AppError: on_app_error, HTTPException: on_http_exception},
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    return app

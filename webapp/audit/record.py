@@ -1,0 +1,65 @@
+"""A row of the audit log, as its page shows it."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """Who did what to which object, when (Unix ms), from where, and whether it was allowed."""
+
+    chain: str
+    seq: int
+    at: int
+    actor_kind: str
+    actor_label: str
+    accessor: str | None
+    action: str
+    object_kind: str
+    object_id: str
+    object_name: str
+    secret_version: int | None
+    decision: str
+    detail: str | None
+    address: str | None
+    request_id: str | None
+
+
+COLUMNS = tuple(field.name for field in fields(AuditRecord))
+"""The columns that the page and the CSV show, in their order."""
+
+ACTOR_KINDS = {
+    "member": "Member",
+    "agent": "Agent",
+    "bootstrap_token": "Bootstrap token",
+    "command_line": "Command line",
+    "nobody": "Not signed in",
+}
+
+ACTIONS = {
+    "account.set_up": "Account set up",
+    "account.update": "Settings changed",
+    "member.create": "Member created",
+    "member.sign_in": "Signed in",
+    "member.sign_out": "Signed out",
+    "member.confirm_password": "Password confirmed",
+    "registry_credential.create": "Registry credential created",
+    "registry_credential.update": "Registry credential changed",
+    "registry_credential.replace": "Registry credential's value replaced",
+    "registry_credential.delete": "Registry credential deleted",
+    "registry_credential.release": "Registry credential handed over",
+    "image.create": "Image created",
+    "image.update": "Image changed",
+    "image.delete": "Image deleted",
+    "image.hand_over": "Public image handed over",
+    "bootstrap_token.create": "Bootstrap token created",
+    "bootstrap_token.revoke": "Bootstrap token revoked",
+    "agent.enroll": "Agent enrolled",
+    "agent.reenroll": "Agent enrolled again",
+    "agent.allow_reenrolment": "Re-enrolment allowed",
+    "agent.assign_image": "Image chosen for an agent",
+    "agent.report": "Result reported",
+    "agent.revoke": "Agent revoked",
+    "token.refuse": "Token refused",
+    "request.refuse": "Request refused",
+}
+"""What may be filtered by, in the words of the page. An action that is not here is shown by its own name."""

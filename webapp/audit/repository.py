@@ -1,0 +1,63 @@
+"""Reading the audit log. It is written by `webapp.chain`, and changed by nothing."""
+
+from dataclasses import dataclass
+
+from webapp.actor import Actor
+from webapp.audit.filters import AuditFilter
+from webapp.audit.record import COLUMNS, AuditRecord
+from webapp.chain import AuditChain
+from webapp.clock import Clock
+from webapp.database import Database
+from webapp.vault import Vault
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """A page of the log, newest first; `before` is the key of the next page, None on the last one."""
+
+    records: list[AuditRecord]
+    before: str | None
+
+
+class AuditRepository:
+    """The account's audit log."""
+
+    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock) -> None:
+        self._database = database
+
+    async def page(self, actor: Actor, chosen: AuditFilter, *, before: str = "", limit: int = PAGE) -> AuditPage:
+        """The rows that the filter chooses, newest first, from the key `before` (a number and a sequence number) on."""
+        sql = f"SELECT {', '.join(COLUMNS)} FROM audit_log WHERE account_id = :account_id"
+        values: dict[str, object] = {"limit": limit + 1}
+        for column, value in (("action", chosen.action), ("decision", chosen.decision)):
+            if value:
+                sql += f" AND {column} = :{column}"
+                values[column] = value
+        if chosen.since_ms is not None:
+            sql += " AND at >= :since"
+            values["since"] = chosen.since_ms
+        if chosen.until_ms is not None:
+            sql += " AND at < :until"
+            values["until"] = chosen.until_ms
+        if chosen.query:
+            sql += (
+                " AND (lower(actor_label) LIKE :pattern ESCAPE '!' OR lower(object_name) LIKE :pattern ESCAPE '!'"
+                " OR accessor = :exact OR address = :exact OR object_id = :exact OR request_id = :exact)"
+            )
+            escaped = "".join("!" + c if c in "!%_" else c for c in chosen.query.lower())
+            values |= {"pattern": f"%{escaped}%", "exact": chosen.query}
+        key = _parsed(before)
+        if key is not None:
+            sql += " AND (at < :before_at OR (at = :before_at AND seq < :before_seq))"
+            values |= {"before_at": key[0], "before_seq": key[1]}
+        rows = await self._database.account(actor.account_id).fetch_all(sql + " ORDER BY at DESC, seq DESC LIMIT :limit", values)
+        records = [AuditRecord(**row) for row in rows[:limit]]
+        return AuditPage(records, f"{records[-1].at}-{records[-1].seq}" if len(rows) > limit else None)
+
+
+def _parsed(before: str) -> tuple[int, int] | None:
+    at, dash, seq = before.partition("-")
+    whole = dash and all(part.isascii() and part.isdigit() and len(part) < 19 for part in (at, seq))
+    return (int(at), int(seq)) if whole else None

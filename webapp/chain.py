@@ -1,0 +1,129 @@
+"""The audit log's writing end: events, and the chain of MACs over their rows.
+
+Every repository writes its event in the transaction of its change, so that neither exists without the
+other. The reading end, the page, is the slice `audit/`. The MAC of a row is over the MAC of the row
+before it and over the row itself, so that none can be changed, left out or moved unseen.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from webapp.actor import Actor
+from webapp.clock import Clock
+from webapp.database import AccountTransaction, Database, Transaction, Values
+from webapp.vault import Vault
+
+FIRST_MAC = bytes(32)
+"""What stands before the first row of a chain."""
+
+COLUMNS = (
+    "chain", "seq", "at", "account_id", "actor_kind", "actor_id", "actor_label", "accessor", "action", "object_kind",
+    "object_id", "object_name", "secret_version", "decision", "detail", "address", "request_id",
+)  # fmt: skip
+"""The columns that a MAC covers, in its order."""
+
+_INSERT = (
+    f"INSERT INTO audit_log ({', '.join(COLUMNS)}, previous_mac, mac)"
+    f" VALUES ({', '.join(':' + column for column in COLUMNS)}, :previous_mac, :mac)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What was done, or refused, to which object. `detail` is a short sentence without secrets."""
+
+    action: str
+    object_kind: str
+    object_id: str
+    object_name: str
+    secret_version: int | None = None
+    decision: Literal["allowed", "denied"] = "allowed"
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    chain: str
+    seq: int
+    mac: bytes
+
+
+class AuditChain:
+    """Appends to the one chain of this store, named after the installation; its head moves only with a commit."""
+
+    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._head: _Head | None = None
+        self._pending: tuple[Transaction, _Head] | None = None
+
+    async def append(self, transaction: Transaction | AccountTransaction, actor: Actor, event: Event) -> None:
+        """Write the event's row in the caller's transaction. Raises Unavailable."""
+        whole = transaction.whole if isinstance(transaction, AccountTransaction) else transaction
+        head = await self._head_in(whole)
+        row = self._row(head.chain, head.seq + 1, actor, event)
+        mac = self._vault.audit_mac(mac_input(head.mac, row))
+        await whole.execute(_INSERT, {**row, "previous_mac": head.mac, "mac": mac})
+        self._pending = (whole, _Head(head.chain, head.seq + 1, mac))
+
+    async def append_and_commit(self, actor: Actor, event: Event, statements: Sequence[tuple[str, Values]] = ()) -> None:
+        """Write the event's row, and these statements with it, in a batch that others share.
+
+        Returns once the row is committed and synced. Raises Unavailable, and then nothing was written.
+        """
+
+        async def write(transaction: Transaction) -> None:
+            for sql, values in statements:
+                await transaction.execute(sql, values)
+            await self.append(transaction, actor, event)
+
+        await self._database.submit(write)
+
+    async def _head_in(self, transaction: Transaction) -> _Head:
+        if self._pending is not None and self._pending[0] is transaction:
+            return self._pending[1]
+        transaction.on_commit(self._keep)
+        transaction.on_abandon(self._forget)
+        if self._head is None:
+            chain = self._vault.instance_id
+            row = await transaction.fetch_one("SELECT seq, mac FROM audit_log WHERE chain = :chain ORDER BY seq DESC LIMIT 1", {"chain": chain})
+            self._head = _Head(chain, 0, FIRST_MAC) if row is None else _Head(chain, row["seq"], row["mac"])
+        return self._head
+
+    def _keep(self) -> None:
+        if self._pending is not None:
+            self._head = self._pending[1]
+        self._pending = None
+
+    def _forget(self) -> None:
+        # Whether the rows are there is known to the database alone: it is asked again.
+        self._head = self._pending = None
+
+    def _row(self, chain: str, seq: int, actor: Actor, event: Event) -> dict[str, object]:
+        return {
+            "chain": chain,
+            "seq": seq,
+            "at": self._clock(),
+            "account_id": actor.account_id,
+            "actor_kind": actor.kind,
+            "actor_id": actor.id,
+            "actor_label": actor.label,
+            "accessor": actor.accessor,
+            "action": event.action,
+            "object_kind": event.object_kind,
+            "object_id": event.object_id,
+            "object_name": event.object_name,
+            "secret_version": event.secret_version,
+            "decision": event.decision,
+            "detail": event.detail,
+            "address": actor.address,
+            "request_id": actor.request_id,
+        }
+
+
+def mac_input(previous_mac: bytes, row: Values) -> bytes:
+    """The bytes that a row's MAC is over: the previous MAC and the row as a JSON array in the order of COLUMNS."""
+    return previous_mac + json.dumps([row[column] for column in COLUMNS], ensure_ascii=True, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,10 @@
+"""Connections, transactions and migrations: all that knows `databases` and the engine by name.
+
+The rest of the program writes portable SQL with named binds and sees rows as plain mappings.
+"""
+
+from webapp.database.database import AccountDatabase, Database
+from webapp.database.rows import DuplicateKey, Row, Values
+from webapp.database.transaction import AccountTransaction, Transaction
+
+__all__ = ["AccountDatabase", "AccountTransaction", "Database", "DuplicateKey", "Row", "Transaction", "Values"]

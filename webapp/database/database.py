@@ -1,0 +1,94 @@
+"""The database as the program sees it: reads from held connections, writes through one queue."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from webapp.database import sqlite
+from webapp.database.connection import HeldConnection
+from webapp.database.rows import Row, Values
+from webapp.database.transaction import AccountTransaction, Transaction, scoped
+from webapp.database.writer import Write, Writer
+
+READERS = 4
+
+
+class Database:
+    """An open database. Made by `Database.open`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._readers: asyncio.LifoQueue[HeldConnection] = asyncio.LifoQueue()
+        self._writer = Writer(lambda: HeldConnection(url, sqlite.WriterConnection))
+
+    @classmethod
+    async def open(cls, url: str) -> "Database":
+        """Open the database at this URL, made when it is not there. Raises Unavailable."""
+        database = cls(url)
+        async with database.transaction():
+            pass  # the writer comes first: it makes the file and sets its journal mode
+        for _ in range(READERS):
+            reader = HeldConnection(url, sqlite.ReaderConnection)
+            await reader.open()
+            database._readers.put_nowait(reader)
+        return database
+
+    async def close(self) -> None:
+        """Close the readers, then the writer, which checkpoints."""
+        for _ in range(READERS):
+            await (await self._readers.get()).close()
+        await self._writer.close()
+
+    async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
+        """The first row of what was committed last. Raises Unavailable."""
+        async with self._reader() as reader:
+            return await reader.fetch_one(sql, values)
+
+    async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
+        """The rows of what was committed last. Raises Unavailable."""
+        async with self._reader() as reader:
+            return await reader.fetch_all(sql, values)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A transaction of the one queue of writes; see `Writer.transaction`."""
+        async with self._writer.transaction() as transaction:
+            yield transaction
+
+    async def submit(self, write: Write) -> None:
+        """Group commit; see `Writer.submit`."""
+        await self._writer.submit(write)
+
+    def account(self, account_id: str) -> "AccountDatabase":
+        """The same database, in which no statement runs without this account's id."""
+        return AccountDatabase(self, account_id)
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[HeldConnection]:
+        reader = await self._readers.get()
+        try:
+            yield reader
+        finally:
+            self._readers.put_nowait(reader)
+
+
+class AccountDatabase:
+    """The database as one account may see it: `:account_id` is bound here, and nowhere else."""
+
+    def __init__(self, database: Database, account_id: str) -> None:
+        self._database = database
+        self._account_id = account_id
+
+    async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
+        """As `Database.fetch_one`. Raises RuntimeError when the statement does not mention `:account_id`."""
+        return await self._database.fetch_one(sql, scoped(sql, values, self._account_id))
+
+    async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
+        """As `Database.fetch_all`. Raises RuntimeError when the statement does not mention `:account_id`."""
+        return await self._database.fetch_all(sql, scoped(sql, values, self._account_id))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AccountTransaction]:
+        """A transaction whose statements are all bound to the account."""
+        async with self._database.transaction() as transaction:
+            yield AccountTransaction(transaction, self._account_id)

@@ -1,0 +1,18 @@
+"""What goes into a statement and what comes out of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Row = Mapping[str, Any]
+"""One row by column name: `str`, `int`, `bytes` or None."""
+
+Values = Mapping[str, Any]
+"""The named binds of a statement."""
+
+
+class DuplicateKey(Exception):
+    """A unique index refused the row. `columns` are the index's columns, without their table."""
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        super().__init__(f"another row has the same {', '.join(columns)}")
+        self.columns = columns

@@ -1,0 +1,86 @@
+"""SQLite: how its connections are set up, what its words and its errors are.
+
+One process, one connection that writes and checkpoints, readers that never do either: SQLite 3.7.0 to
+3.51.2 in WAL mode can lose committed writes when one connection writes while another checkpoints
+(https://sqlite.org/wal.html, "The WAL-reset bug").
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from webapp.database.rows import DuplicateKey, Row
+from webapp.errors import ConfigurationError, Unavailable
+
+WORDS = {"BYTES": "BLOB", "KEYTEXT": "TEXT COLLATE BINARY"}
+BEGIN = "BEGIN IMMEDIATE"  # a deferred transaction that reads before it writes fails with "database is locked"
+
+_PREFIX = "sqlite:///"
+
+
+class WriterConnection(sqlite3.Connection):
+    """The one connection that writes and checkpoints; every commit is synced before it returns."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
+            self.execute(f"PRAGMA {pragma}").close()
+
+
+class ReaderConnection(sqlite3.Connection):
+    """A connection that cannot write, and never checkpoints."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for pragma in ("query_only=ON", "wal_autocheckpoint=0", "trusted_schema=OFF"):
+            self.execute(f"PRAGMA {pragma}").close()
+
+
+def url_of(path: Path) -> str:
+    """The database URL of a file, with what a URL cannot hold quoted."""
+    return _PREFIX + quote(str(path.absolute()))
+
+
+def path_of(url: str) -> Path:
+    """The file that a `sqlite:///…` URL names."""
+    return Path(unquote(url.removeprefix(_PREFIX)))
+
+
+def translated(error: Exception) -> Exception:
+    """The program's own error for one of the engine's; the same error when it is a mistake of ours."""
+    if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorname in {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}:
+        columns = str(error).rpartition(": ")[2].split(", ")
+        return DuplicateKey(tuple(column.rpartition(".")[2] for column in columns))
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname != "SQLITE_ERROR":
+        return Unavailable("The store cannot be written or read just now; nothing was changed. Try again.")
+    return error
+
+
+def inspect(path: Path, statements: tuple[str, ...]) -> list[list[Row]] | None:
+    """Read an existing database without changing a byte of it, before anything else opens it.
+
+    Returns the rows of each statement (no rows where its table does not exist), or None when there is no
+    database. Raises ConfigurationError when the file is none of ours.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return None
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"WEBAPP_DATABASE_URL: {path} cannot be opened ({error}).") from error
+    connection.row_factory = sqlite3.Row
+    answers: list[list[Row]] = []
+    try:
+        for statement in statements:
+            try:
+                answers.append([dict(row) for row in connection.execute(statement)])
+            except sqlite3.OperationalError as error:
+                if "no such table" not in str(error):
+                    raise
+                answers.append([])
+    except sqlite3.DatabaseError as error:
+        raise ConfigurationError(f"WEBAPP_DATABASE_URL: {path} cannot be read as a database ({error}).") from error
+    finally:
+        connection.close()
+    return answers

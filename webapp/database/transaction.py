@@ -1,0 +1,76 @@
+"""A transaction of the one queue of writes, as its holder sees it."""
+
+from collections.abc import Callable
+
+from webapp.database.connection import HeldConnection
+from webapp.database.rows import Row, Values
+
+
+class Transaction:
+    """Statements that become true together. Made by `Database.transaction` only."""
+
+    def __init__(self, connection: HeldConnection) -> None:
+        self._connection = connection
+        self._kept: list[Callable[[], None]] = []
+        self._lost: list[Callable[[], None]] = []
+
+    async def execute(self, sql: str, values: Values | None = None) -> None:
+        """Run a statement for its effect. Raises DuplicateKey, Unavailable."""
+        await self._connection.execute(sql, values)
+
+    async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
+        """Run a statement and return its first row, such as the one that `RETURNING` names."""
+        return await self._connection.fetch_one(sql, values)
+
+    async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
+        """Run a statement and return its rows."""
+        return await self._connection.fetch_all(sql, values)
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """Call this once the commit is synced."""
+        self._kept.append(callback)
+
+    def on_abandon(self, callback: Callable[[], None]) -> None:
+        """Call this when the transaction is rolled back, or when nobody knows whether it was committed."""
+        self._lost.append(callback)
+
+    def settle(self, *, committed: bool) -> None:
+        """Tell those who asked how it ended; for the queue of writes."""
+        for callback in self._kept if committed else self._lost:
+            callback()
+
+
+class AccountTransaction:
+    """A transaction in which every statement is bound to one account."""
+
+    def __init__(self, transaction: Transaction, account_id: str) -> None:
+        self.whole = transaction
+        self.account_id = account_id
+
+    async def execute(self, sql: str, values: Values | None = None) -> None:
+        """As `Transaction.execute`, with `:account_id` bound."""
+        await self.whole.execute(sql, scoped(sql, values, self.account_id))
+
+    async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
+        """As `Transaction.fetch_one`, with `:account_id` bound."""
+        return await self.whole.fetch_one(sql, scoped(sql, values, self.account_id))
+
+    async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
+        """As `Transaction.fetch_all`, with `:account_id` bound."""
+        return await self.whole.fetch_all(sql, scoped(sql, values, self.account_id))
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """As `Transaction.on_commit`."""
+        self.whole.on_commit(callback)
+
+
+def scoped(sql: str, values: Values | None, account_id: str) -> Values:
+    """The binds with the account's id; a statement that does not mention it is a mistake of ours.
+
+    Raises RuntimeError: no statement of a slice may run without naming its account.
+    """
+    if ":account_id" not in sql:
+        raise RuntimeError("a statement of an account does not mention :account_id")
+    if not account_id:
+        raise RuntimeError("a statement of an account was run for no account")
+    return {**(values or {}), "account_id": account_id}

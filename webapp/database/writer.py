@@ -1,0 +1,123 @@
+"""The one queue of writes: a transaction of a page or a batch of audit rows, never interleaved.
+
+On a connection that tasks share, another task's acknowledged row vanished with a page's rollback. So
+whoever writes holds the queue's lock from BEGIN to COMMIT, in the order of asking.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from webapp.database import sqlite
+from webapp.database.connection import HeldConnection
+from webapp.database.transaction import Transaction
+from webapp.errors import Unavailable
+
+_logger = logging.getLogger(__name__)
+
+MOST_IN_A_BATCH = 256
+
+Write = Callable[[Transaction], Awaitable[None]]
+
+
+class Writer:
+    """Owns the connection that writes; everything that changes the database goes through it."""
+
+    def __init__(self, connect: Callable[[], HeldConnection]) -> None:
+        self._connect = connect
+        self._connection: HeldConnection | None = None
+        self._in_doubt = False
+        self._lock = asyncio.Lock()
+        self._waiting: list[tuple[Write, asyncio.Future[None]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Hold the queue for one transaction: committed and synced at the end, rolled back on any exception.
+
+        Raises Unavailable when the database cannot begin or commit; then nothing was written.
+        """
+        async with self._lock:
+            connection = await self._usable()
+            self._in_doubt = True  # until it is committed or rolled back, so that a cancelled task leaves no open transaction
+            await connection.execute(sqlite.BEGIN)
+            transaction = Transaction(connection)
+            try:
+                yield transaction
+            except BaseException:
+                transaction.settle(committed=False)
+                await self._roll_back(connection)
+                raise
+            try:
+                await connection.execute("COMMIT")
+            except BaseException:
+                transaction.settle(committed=False)
+                raise
+            self._in_doubt = False
+            transaction.settle(committed=True)
+
+    async def submit(self, write: Write) -> None:
+        """Group commit: run `write` in the next batch and return once the commit that holds it is synced.
+
+        Raises Unavailable for every write of a batch that could not be committed.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((write, done))
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._flush())
+        await done
+
+    async def close(self) -> None:
+        """Let the writes that wait finish, then close the connection."""
+        if self._flusher is not None:
+            await self._flusher
+        async with self._lock:
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            batch: list[tuple[Write, asyncio.Future[None]]] = []
+            try:
+                async with self.transaction() as transaction:
+                    # Taken only now: those who came while this batch waited for the queue are in it too.
+                    batch = self._waiting[:MOST_IN_A_BATCH]
+                    del self._waiting[:MOST_IN_A_BATCH]
+                    for write, _ in batch:
+                        await write(transaction)
+            except Exception as error:
+                if not batch:
+                    batch, self._waiting = self._waiting, []
+                _logger.error("a batch of %d audited writes could not be committed: %s", len(batch), type(error).__name__)
+                for _, done in batch:
+                    if not done.done():
+                        done.set_exception(Unavailable("The audit log cannot be written just now, so nothing was released. Try again."))
+            else:
+                for _, done in batch:
+                    if not done.done():
+                        done.set_result(None)
+
+    async def _usable(self) -> HeldConnection:
+        if self._in_doubt and self._connection is not None:
+            _logger.warning("the connection that writes is replaced, since its last transaction did not end well")
+            doubtful, self._connection = self._connection, None
+            try:
+                await doubtful.close()
+            except Exception as error:
+                _logger.warning("the old connection could not be closed: %s", type(error).__name__)
+        if self._connection is None:
+            connection = self._connect()
+            await connection.open()
+            self._connection = connection
+        self._in_doubt = False
+        return self._connection
+
+    async def _roll_back(self, connection: HeldConnection) -> None:
+        try:
+            await connection.execute("ROLLBACK")
+        except Exception as error:
+            _logger.warning("a rollback failed: %s", type(error).__name__)
+        else:
+            self._in_doubt = False

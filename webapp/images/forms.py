@@ -1,0 +1,67 @@
+"""The image's form, parsed once into typed values."""
+
+from dataclasses import dataclass
+
+from webapp.images.image import Image, ImageFields
+from webapp.names import Name, parse_description, parse_name
+from webapp.reference import Reference
+from webapp.web.forms import Form
+
+LABELS = {
+    "name": "Name",
+    "description": "Description",
+    "docker_image_url": "Docker Image URL",
+    "registry_credential_id": "Docker Registry Auth",
+}
+"""The fields in the page's words, for the error summary."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """What was typed, to be shown again, and what is wrong with it by field."""
+
+    name: str = ""
+    description: str = ""
+    docker_image_url: str = ""
+    registry_credential_id: str = ""
+
+    @classmethod
+    def of(cls, image: Image) -> "ImageForm":
+        """The form as it stands for an image that is stored."""
+        return cls(image.name, image.description, image.docker_image_url, image.credential_id or "")
+
+    @classmethod
+    def read(cls, form: Form) -> "ImageForm":
+        """What was typed, as it was typed."""
+        return cls(*(form.text(name) for name in LABELS))
+
+    def parse(self) -> tuple[ImageFields | None, dict[str, str]]:
+        """The typed values, or None and what is wrong by field."""
+        errors: dict[str, str] = {}
+        name, reference, description = Name("", ""), None, ""
+        try:
+            name = parse_name(self.name)
+        except ValueError as error:
+            errors["name"] = str(error)
+        try:
+            description = parse_description(self.description)
+        except ValueError as error:
+            errors["description"] = str(error)
+        try:
+            reference = Reference.parse(self.docker_image_url.strip())
+        except ValueError as error:
+            errors["docker_image_url"] = str(error)
+        if errors or reference is None:
+            return None, errors
+        return (
+            ImageFields(
+                name=name.text,
+                name_key=name.key,
+                description=description,
+                docker_image_url=self.docker_image_url.strip(),
+                reference=str(reference),
+                host=reference.host,
+                credential_id=self.registry_credential_id or None,
+            ),
+            {},
+        )

@@ -1,0 +1,169 @@
+"""The pages of the images."""
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp.errors import Conflict, Invalid, Stale
+from webapp.images.forms import LABELS, ImageForm
+from webapp.images.image import Image
+from webapp.images.repository import ImageRepository
+from webapp.nonce import new_nonce
+from webapp.reference import Reference
+from webapp.web.forms import read_form
+from webapp.web.permissions import Permission
+from webapp.web.principal import actor
+from webapp.web.rendering import done, render
+from webapp.web.routing import page
+
+_KINDS = ("", "official", "custom")
+
+
+def _repository(request: Request) -> ImageRepository:
+    found: ImageRepository = request.app.state.images
+    return found
+
+
+async def list_images(request: Request) -> Response:
+    """The catalog: the account's own images and the official ones."""
+    query = request.query_params.get("q", "").strip()[:200]
+    kind = request.query_params.get("kind", "")
+    kind = kind if kind in _KINDS else ""
+    after = request.query_params.get("after", "")
+    found = await _repository(request).page(actor(request), kind=kind, query=query, after=after)
+    kept = {"q": query, "kind": kind}
+    context = {
+        "page": found,
+        "query": query,
+        "kind": kind,
+        "next_url": _address(kept | {"after": found.after}) if found.after else "",
+        "first_url": _address(kept) if after else "",
+    }
+    return render(request, "images/list.html", context, fragment="images/_rows.html")
+
+
+async def new(request: Request) -> Response:
+    """The form for an image."""
+    return await _new_page(request, ImageForm(), {}, new_nonce())
+
+
+async def create(request: Request) -> Response:
+    """Make an image."""
+    form = await read_form(request)
+    typed = ImageForm.read(form)
+    fields, errors = typed.parse()
+    if fields is not None:
+        try:
+            await _repository(request).add(actor(request), fields, form.text("form_nonce"))
+        except Invalid as error:
+            errors = error.errors
+        else:
+            return done(request, "/images", "image-created")
+    return await _new_page(request, typed, errors, form.text("form_nonce"), status=422)
+
+
+async def show(request: Request) -> Response:
+    """One image: its form, or what it is for those who may not change it."""
+    image = await _repository(request).get(actor(request), request.path_params["id"])
+    return await _edit_page(request, image, ImageForm.of(image), {})
+
+
+async def save(request: Request) -> Response:
+    """Change an image."""
+    form = await read_form(request)
+    image = await _repository(request).get(actor(request), request.path_params["id"])
+    typed = ImageForm.read(form)
+    fields, errors = typed.parse()
+    if fields is None:
+        return await _edit_page(request, image, typed, errors, version=form.number("version"), status=422)
+    try:
+        await _repository(request).save(actor(request), image.id, fields, form.number("version"))
+    except Invalid as error:
+        return await _edit_page(request, image, typed, error.errors, version=form.number("version"), status=422)
+    except Stale:
+        return await _edit_page(request, image, typed, {}, stale=True, status=412)
+    return done(request, "/images", "image-saved")
+
+
+async def ask_delete(request: Request) -> Response:
+    """The confirmation before an image is deleted, or who uses it."""
+    return await _delete_page(request)
+
+
+async def delete(request: Request) -> Response:
+    """Delete an image that nothing uses; 409 with the list of who uses it otherwise."""
+    try:
+        await _repository(request).delete(actor(request), request.path_params["id"])
+    except Conflict:
+        return await _delete_page(request, status=409)
+    return done(request, "/images", "image-deleted")
+
+
+async def credential_options(request: Request) -> Response:
+    """The field "Docker Registry Auth" for the reference that was typed: matching hosts first."""
+    typed = ImageForm(
+        docker_image_url=request.query_params.get("docker_image_url", ""),
+        registry_credential_id=request.query_params.get("registry_credential_id", ""),
+    )
+    context = {"form": typed, "errors": {}, "choices": await _repository(request).credential_choices(actor(request), _host(typed))}
+    return render(request, "images/credential_options.html", context, fragment="images/_credential_field.html")
+
+
+async def _new_page(request: Request, typed: ImageForm, errors: dict[str, str], nonce: str, status: int = 200) -> Response:
+    choices = await _repository(request).credential_choices(actor(request), _host(typed))
+    context = {"form": typed, "errors": errors, "labels": LABELS, "choices": choices, "nonce": nonce, "image": None, "changes": []}
+    return render(request, "images/new.html", context, fragment="images/_form.html", status=status)
+
+
+async def _edit_page(
+    request: Request, image: Image, typed: ImageForm, errors: dict[str, str], *, version: int | None = None, stale: bool = False, status: int = 200
+) -> Response:
+    context = {
+        "form": typed,
+        "errors": errors,
+        "labels": LABELS,
+        "choices": await _repository(request).credential_choices(actor(request), _host(typed)),
+        "nonce": "",
+        "image": image,
+        "version": image.version if version is None else version,
+        "changes": _differences(image, typed) if stale else [],
+        "use": await _repository(request).use(actor(request), image.id),
+    }
+    return render(request, "images/edit.html", context, fragment="images/_form.html", status=status)
+
+
+async def _delete_page(request: Request, status: int = 200) -> Response:
+    image = await _repository(request).get(actor(request), request.path_params["id"])
+    use = await _repository(request).use(actor(request), image.id)
+    return render(request, "images/delete.html", {"image": image, "use": use}, fragment="images/_delete.html", status=status)
+
+
+def _differences(image: Image, typed: ImageForm) -> list[tuple[str, str]]:
+    stored = ImageForm.of(image)
+    shown = {name: getattr(stored, name) for name in LABELS} | {"registry_credential_id": image.credential_name or "none"}
+    return [(LABELS[name], shown[name]) for name in LABELS if getattr(stored, name) != getattr(typed, name)]
+
+
+def _host(typed: ImageForm) -> str:
+    try:
+        return Reference.parse(typed.docker_image_url.strip()).host
+    except ValueError:
+        return ""
+
+
+def _address(values: dict[str, str]) -> str:
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"/images?{query}" if query else "/images"
+
+
+ROUTES = [
+    page("/images", list_images, needs=Permission.SEE, name="images"),
+    page("/images", create, needs=Permission.EDIT, name="image-create", methods=["POST"]),
+    page("/images/new", new, needs=Permission.EDIT, name="image-new"),
+    page("/images/credential-options", credential_options, needs=Permission.EDIT, name="image-credential-options"),
+    page("/images/{id}", show, needs=Permission.SEE, name="image"),
+    page("/images/{id}", save, needs=Permission.EDIT, name="image-save", methods=["POST"]),
+    page("/images/{id}/delete", ask_delete, needs=Permission.EDIT, name="image-ask-delete"),
+    page("/images/{id}/delete", delete, needs=Permission.EDIT, name="image-delete", methods=["POST"]),
+]

@@ -1,0 +1,29 @@
+"""The vault: all that touches keys and ciphers. The database is untrusted, and this is why it may be."""
+
+from webapp.vault.envelope import SealBroken, UnknownKey
+from webapp.vault.keyring import Keyring, KeyringBroken, KeyringRow, expected_fingerprint, new_keyring, open_keyring
+from webapp.vault.root_key import RootKey, create_root_key, read_root_key
+from webapp.vault.secret import Secret
+from webapp.vault.tokens import Token, mint, parse
+from webapp.vault.vault import SealContext, Sealed, Vault
+
+__all__ = [
+    "Keyring",
+    "KeyringBroken",
+    "KeyringRow",
+    "RootKey",
+    "SealBroken",
+    "SealContext",
+    "Sealed",
+    "Secret",
+    "Token",
+    "UnknownKey",
+    "Vault",
+    "create_root_key",
+    "expected_fingerprint",
+    "mint",
+    "new_keyring",
+    "open_keyring",
+    "parse",
+    "read_root_key",
+]

@@ -1,0 +1,101 @@
+"""The sealed form of a value, and nothing else: AES-256-GCM (NIST SP 800-38D) twice.
+
+A random data key (DEK) seals the value; a key-encryption key (KEK) wraps the DEK. Layout, strict on decode:
+
+    magic "SB1" | format u8 | kek_id u32 | wrap_nonce 12 | wrapped DEK 48 | nonce 12 | ciphertext + tag 16
+
+The numbers are big-endian. The plaintext is padded to a multiple of 256 bytes (0x80, then zeros: ISO/IEC
+9797-1, padding method 2), so that its length does not tell a token from a password. The associated data is a
+sequence of length-prefixed parts that begins with the purpose (`wrap` or `data`), so that no two contexts
+encode alike.
+"""
+
+import os
+import struct
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+MAGIC = b"SB1"
+FORMAT = 1
+BUCKET = 256
+KEY_BYTES = 32
+
+_NONCE = 12
+_TAG = 16
+_WRAPPED = KEY_BYTES + _TAG
+_HEAD = struct.Struct(f">3sBI{_NONCE}s{_WRAPPED}s{_NONCE}s")
+SHORTEST = _HEAD.size + BUCKET + _TAG
+
+
+class SealBroken(Exception):
+    """A sealed value does not open here: it was changed, or it belongs to another place. Says nothing of the value."""
+
+
+class UnknownKey(SealBroken):
+    """The key that a sealed value names is not in the keyring."""
+
+
+def associated_data(purpose: str, parts: Sequence[str | int]) -> bytes:
+    """The parts as associated data: each in UTF-8 behind its length (u32), the purpose first."""
+    encoded = [purpose.encode(), *(str(part).encode() for part in parts)]
+    return b"".join(struct.pack(">I", len(part)) + part for part in encoded)
+
+
+def wrap(key: bytes, inner: bytes, data: bytes) -> bytes:
+    """Encrypt a 32-byte key under another one: nonce and 48 bytes."""
+    nonce = os.urandom(_NONCE)
+    return nonce + AESGCM(key).encrypt(nonce, inner, data)
+
+
+def unwrap(key: bytes, wrapped: bytes, data: bytes) -> bytes:
+    """The key inside. Raises SealBroken."""
+    if len(wrapped) != _NONCE + _WRAPPED:
+        raise SealBroken("a wrapped key has the wrong length")
+    try:
+        return AESGCM(key).decrypt(wrapped[:_NONCE], wrapped[_NONCE:], data)
+    except InvalidTag:
+        raise SealBroken("a wrapped key does not open") from None
+
+
+def seal(kek: bytes, kek_id: int, plaintext: bytes, parts: Sequence[str | int]) -> bytes:
+    """Seal a value of any length to its place, which the parts name."""
+    dek, nonce = os.urandom(KEY_BYTES), os.urandom(_NONCE)
+    wrapped = wrap(kek, dek, associated_data("wrap", [kek_id, *parts]))
+    ciphertext = AESGCM(dek).encrypt(nonce, _pad(plaintext), associated_data("data", parts))
+    return _HEAD.pack(MAGIC, FORMAT, kek_id, wrapped[:_NONCE], wrapped[_NONCE:], nonce) + ciphertext
+
+
+def key_id(sealed: bytes) -> int:
+    """The id of the KEK that the sealed value names. Raises SealBroken when it is none."""
+    if len(sealed) < SHORTEST or (len(sealed) - _HEAD.size - _TAG) % BUCKET:
+        raise SealBroken("a sealed value has the wrong length")
+    magic, form, kek_id, *_ = _HEAD.unpack_from(sealed)
+    if magic != MAGIC or form != FORMAT:
+        raise SealBroken("a sealed value has an unknown format")
+    return int(kek_id)
+
+
+def open_sealed(kek: bytes, sealed: bytes, parts: Sequence[str | int]) -> bytes:
+    """Open a value that was sealed to this place under this KEK. Raises SealBroken."""
+    kek_id = key_id(sealed)
+    _, _, _, wrap_nonce, wrapped, nonce = _HEAD.unpack_from(sealed)
+    dek = unwrap(kek, wrap_nonce + wrapped, associated_data("wrap", [kek_id, *parts]))
+    try:
+        padded = AESGCM(dek).decrypt(nonce, sealed[_HEAD.size :], associated_data("data", parts))
+    except InvalidTag:
+        raise SealBroken("a sealed value does not open") from None
+    return _unpad(padded)
+
+
+def _pad(plaintext: bytes) -> bytes:
+    padded = plaintext + b"\x80"
+    return padded + bytes(-len(padded) % BUCKET)
+
+
+def _unpad(padded: bytes) -> bytes:
+    end = padded.rstrip(b"\x00")
+    if not end.endswith(b"\x80") or len(padded) - len(end) >= BUCKET:
+        raise SealBroken("a sealed value has broken padding")
+    return end[:-1]

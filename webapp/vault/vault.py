@@ -1,0 +1,90 @@
+"""What the program asks of its keys: seal and open values, and MACs of tokens, cookies and audit rows."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from webapp.vault import envelope
+from webapp.vault.envelope import associated_data
+from webapp.vault.keyring import Keyring
+from webapp.vault.secret import Secret
+from webapp.vault.tokens import Token, base62
+
+
+@dataclass(frozen=True, slots=True)
+class SealContext:
+    """The place that a value is sealed to; it opens nowhere else.
+
+    `version` is the secret's version; `binding` what else the value must not be separated from, such as a
+    credential's host and method.
+    """
+
+    account_id: str
+    table: str
+    record_id: str
+    field: str
+    version: int
+    binding: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A sealed value, and the id of the KEK that wraps its data key."""
+
+    kek_id: int
+    blob: bytes
+
+
+class Vault:
+    """The keys of one installation, in memory."""
+
+    def __init__(self, keyring: Keyring, instance_id: str) -> None:
+        self._keyring = keyring
+        self.instance_id = instance_id
+
+    def __repr__(self) -> str:
+        return f"<Vault of {self.instance_id}>"
+
+    def seal(self, secret: Secret, context: SealContext) -> Sealed:
+        """Seal a value to its place, under a data key of its own."""
+        kek_id = self._keyring.active_kek
+        kek = self._keyring.kek(kek_id).reveal()
+        return Sealed(kek_id, envelope.seal(kek, kek_id, secret.reveal(), self._parts(context)))
+
+    def open(self, blob: bytes, context: SealContext) -> Secret:
+        """Open a value that was sealed to this place. Raises SealBroken, or UnknownKey."""
+        kek = self._keyring.kek(envelope.key_id(blob)).reveal()
+        return Secret(envelope.open_sealed(kek, blob, self._parts(context)))
+
+    def audit_mac(self, data: bytes) -> bytes:
+        """HMAC-SHA-256 under the audit key."""
+        return hmac.new(self._keyring.others["audit"].reveal(), data, hashlib.sha256).digest()
+
+    def cookie_mac(self, purpose: str, data: bytes) -> bytes:
+        """HMAC-SHA-256 over what a cookie holds, under the token key; one purpose's MAC is no other's."""
+        return self._token_key_mac(associated_data("cookie", [purpose]) + data)
+
+    def token_mac(self, token: Token, *, owner: str, account_id: str, expires_at: int | None) -> bytes:
+        """What the database holds of a token: an HMAC over it, its owner, account and expiry (Unix ms).
+
+        So whoever can write to the database can neither put in a token of their own nor prolong one.
+        """
+        expiry = "" if expires_at is None else expires_at
+        parts = [self.instance_id, token.kind, token.accessor, owner, account_id, expiry]
+        return self._token_key_mac(associated_data("token", parts) + token.text.reveal())
+
+    def token_matches(self, token: Token, stored_mac: bytes, *, owner: str, account_id: str, expires_at: int | None) -> bool:
+        """Whether this is the token whose MAC is stored, in constant time."""
+        return hmac.compare_digest(stored_mac, self.token_mac(token, owner=owner, account_id=account_id, expires_at=expires_at))
+
+    def setup_token(self) -> Secret:
+        """The token of the set-up link: the same in every process, and of use only while there is no member."""
+        mac = self._token_key_mac(associated_data("set-up", [self.instance_id]))
+        return Secret(base62(int.from_bytes(mac), 43).encode("ascii"))
+
+    def _token_key_mac(self, data: bytes) -> bytes:
+        return hmac.new(self._keyring.others["token"].reveal(), data, hashlib.sha256).digest()
+
+    def _parts(self, context: SealContext) -> list[str | int]:
+        place = [self.instance_id, context.account_id, context.table, context.record_id, context.field]
+        return [*place, context.version, len(context.binding), *context.binding]

@@ -1,0 +1,71 @@
+"""What was raised, as an answer: a page for people, a fragment for htmx, a problem document for programs."""
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from webapp.errors import AppError, Conflict, Forbidden, Invalid, NotFound, Stale, TooLarge, TooMany, Unauthorised, Unavailable
+from webapp.web.problems import is_api, problem
+from webapp.web.rendering import VARY, render
+
+_STATUS: dict[type[AppError], tuple[int, str, str]] = {
+    NotFound: (404, "not-found", "There is nothing here"),
+    Forbidden: (403, "forbidden", "You may not do this"),
+    Unauthorised: (401, "unauthorized", "Not signed in"),
+    Conflict: (409, "conflict", "This is not possible as things are"),
+    Stale: (412, "stale", "Somebody else changed this"),
+    Invalid: (422, "invalid", "Something in the request is not right"),
+    TooLarge: (413, "too-large", "That is too large"),
+    TooMany: (429, "too-many-requests", "Too many tries"),
+    Unavailable: (503, "unavailable", "Not possible just now"),
+}
+
+_BY_STATUS = {400: "The request could not be understood", 404: "There is nothing here", 405: "That is not possible here"}
+
+
+async def on_app_error(request: Request, error: Exception) -> Response:
+    """Answer an error of `webapp.errors`."""
+    if not isinstance(error, AppError):
+        raise error
+    status, code, title = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), (500, "internal", "Something went wrong"))
+    headers: dict[str, str] = {}
+    if isinstance(error, TooMany):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = "2"
+    if isinstance(error, Conflict):
+        code = error.code
+    if isinstance(error, Unauthorised):
+        if not is_api(request):
+            return _to_login(request)
+        headers["WWW-Authenticate"] = 'Bearer realm="registry-credentials"'
+    return error_answer(request, status, code, title, str(error), headers)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer what Starlette raises: no such route, or a method that a route does not have."""
+    if not isinstance(error, HTTPException):
+        raise error
+    title = _BY_STATUS.get(error.status_code, "That did not work")
+    detail = "There is no such address." if error.status_code == 404 else f"{title}: {error.detail}."
+    return error_answer(request, error.status_code, title.lower().replace(" ", "-"), title, detail, error.headers)
+
+
+def error_answer(request: Request, status: int, code: str, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer in the form that the caller reads."""
+    if is_api(request):
+        return problem(request, status, code, title, detail, headers=headers)
+    return render(request, "error.html", {"status": status, "title": title, "detail": detail}, status=status, headers=headers)
+
+
+def _to_login(request: Request) -> Response:
+    if "hx-request" in request.headers:
+        here = urlsplit(request.headers.get("hx-current-url", ""))
+        back = here.path + (f"?{here.query}" if here.query else "")
+        return Response(status_code=401, headers={"HX-Redirect": f"/login?next={quote(back or '/', safe='/')}", "Vary": VARY})
+    back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = "/login" if request.method not in {"GET", "HEAD"} or back == "/" else f"/login?next={quote(back, safe='/')}"
+    return RedirectResponse(target, status_code=303, headers={"Vary": VARY})

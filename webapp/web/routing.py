@@ -1,0 +1,54 @@
+"""How a route comes to be: none is made without saying what it asks of its caller."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from webapp.chain import Event
+from webapp.errors import Forbidden, Unauthorised
+from webapp.web.bearer import require_bearer
+from webapp.web.csrf import refuse_cross_site
+from webapp.web.permissions import Permission
+from webapp.web.principal import actor
+from webapp.web.sessions import load_principal
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_BEARERS = {Permission.AGENT: "a", Permission.BOOTSTRAP: "b"}
+
+
+def page(path: str, endpoint: Endpoint, *, needs: Permission, name: str, methods: Sequence[str] = ("GET",)) -> Route:
+    """A route whose permission is checked before its endpoint runs.
+
+    The checks, in order: the token of an API route, or the cross-site rule, the session, the role.
+    Raises Unauthorised, Forbidden or TooMany to the error pages.
+    """
+
+    async def guarded(request: Request) -> Response:
+        await permit(request, needs)
+        return await endpoint(request)
+
+    route = Route(path, guarded, methods=list(methods), name=name)
+    route.needs = needs  # type: ignore[attr-defined]  # read by the test that goes through every route
+    return route
+
+
+async def permit(request: Request, needs: Permission) -> None:
+    """Let the request pass, or raise why it may not."""
+    if needs in _BEARERS:
+        await require_bearer(request, _BEARERS[needs])
+        return
+    refuse_cross_site(request)
+    member = await load_principal(request)
+    if needs is Permission.PUBLIC:
+        return
+    if member is None:
+        raise Unauthorised("Sign in to go on.")
+    if not member.may(needs):
+        await request.app.state.denials.known(
+            actor(request),
+            Event("request.refuse", "route", request.url.path, request.method, decision="denied", detail=f"a {member.role} may not {needs.value}"),
+        )
+        raise Forbidden(f"Your role is {member.role}; this needs {'an admin' if needs is Permission.ADMINISTER else 'an editor or an admin'}.")
