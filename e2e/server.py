@@ -66,9 +66,17 @@ def serve(folder: Path, **more: str) -> Iterator[Server]:
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WEBAPP_")}
-    environ |= {"WEBAPP_DATA_DIR": str(folder / "data"), "WEBAPP_PORT": str(port), "WEBAPP_LOG_LEVEL": "debug", "PYTHONUNBUFFERED": "1", **more}
+    environ |= {
+        "WEBAPP_DATA_DIR": str(folder / "data"),
+        "WEBAPP_PORT": str(port),
+        "WEBAPP_LOG_LEVEL": "debug",
+        "PYTHONUNBUFFERED": "1",
+        **more,
+    }
     with (folder / "output").open("wb") as output, (folder / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "webapp", "serve"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=environ)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "webapp", "serve"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=environ
+        )
     server = Server(f"http://127.0.0.1:{port}", folder, environ, process)
     try:
         _wait(server)

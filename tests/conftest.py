@@ -5,16 +5,12 @@ import pytest
 from tests import system
 
 try:  # while the house is being built: webapp.app does not import yet
-    from tests.personas import alice as alice
-    from tests.personas import bob as bob
-    from tests.personas import charlie as charlie
-    from tests.personas import house as house
-    from tests.personas import stranger as stranger
+    from tests.personas import alice, bob, charlie, house, stranger
 except ImportError:
     pass
-from tests.real.fixtures import htpasswd_registry as htpasswd_registry
-from tests.real.fixtures import open_registry as open_registry
-from tests.real.fixtures import token_registry as token_registry
+from tests.real.fixtures import htpasswd_registry, open_registry, token_registry
+
+__all__ = ["alice", "bob", "charlie", "house", "htpasswd_registry", "open_registry", "stranger", "token_registry"]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """The programs of the operating system that tests run for real: where each one is, and how to get one that is missing.
 
 `chromium()`, `docker_registry()` and `skopeo()` return a program's path. Where it is missing the test that asked is skipped, with the line
-that installs it; where `CI` is set it fails, so that a green run there has run everything. `tools/system_packages.py` installs from the same list.
+that installs it; where `CI` is set it fails, so that a green run there has run everything. `tools/system_packages.py` has the same list.
 """
 
 import os
@@ -18,8 +18,8 @@ ASK_SECONDS = 30
 
 _MAC_BROWSERS = ("/Applications/Chromium.app/Contents/MacOS/Chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 _GOOGLE_CHROME = (
-    "Google Chrome's .deb from https://www.google.com/chrome/ (Ubuntu's own chromium is a snap, whose private /tmp hides the profile that the"
-    " tests hand it); any other Chromium: CHROMIUM=/path/to/it"
+    "Google Chrome's .deb from https://www.google.com/chrome/ (Ubuntu's own chromium is a snap, which cannot see the profile that a test"
+    " makes in /tmp); any other Chromium: CHROMIUM=/path/to/it"
 )
 _REGISTRY_BY_GO = "go install github.com/distribution/distribution/v3/cmd/registry@latest  (and its folder on PATH)"
 

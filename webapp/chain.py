@@ -89,7 +89,9 @@ class AuditChain:
         transaction.on_abandon(self._forget)
         if self._head is None:
             chain = self._vault.instance_id
-            row = await transaction.fetch_one("SELECT seq, mac FROM audit_log WHERE chain = :chain ORDER BY seq DESC LIMIT 1", {"chain": chain})
+            row = await transaction.fetch_one(
+                "SELECT seq, mac FROM audit_log WHERE chain = :chain ORDER BY seq DESC LIMIT 1", {"chain": chain}
+            )
             self._head = _Head(chain, 0, FIRST_MAC) if row is None else _Head(chain, row["seq"], row["mac"])
         return self._head
 

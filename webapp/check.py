@@ -28,7 +28,9 @@ async def check_store(database: Database, vault: Vault) -> CheckReport:
     ):
         for row in rows:
             try:
-                vault.open(row["sealed"], seal_context(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"]))
+                vault.open(
+                    row["sealed"], seal_context(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"])
+                )
                 opened += 1
             except SealBroken as error:
                 broken += 1

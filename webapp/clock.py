@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-
 Clock = Callable[[], int]
 """Gives the current Unix time in milliseconds, UTC."""
 

@@ -144,7 +144,7 @@ def copy_image(provision: dict[str, Any], layout: Path, seconds: float) -> str:
         try:
             with create_private(auth_file) as file:
                 json.dump({"auths": {key: {"auth": basic}} if auth else {}}, file)
-            subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds)  # noqa: S603  a list of arguments, no shell
+            subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds)
             return digest_file.read_text("ascii").strip()
         except subprocess.CalledProcessError as error:
             said = redact(error.stderr.decode(errors="replace"), basic, password).rpartition("level=fatal msg=")[2].strip()
@@ -191,7 +191,7 @@ def call(server: dict[str, Any], method: str, path: str, token: object, body: di
             raise AgentError("There is no token, or it is more than one word.", SET_UP_WRONGLY)
         tls = HTTPSHandler(context=ssl.create_default_context(cafile=server["ca_file"]))
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        request = Request(server["server"].rstrip("/") + path, json.dumps(body).encode() if body else None, headers, method=method)  # noqa: S310  the scheme is checked above
+        request = Request(server["server"].rstrip("/") + path, json.dumps(body).encode() if body else None, headers, method=method)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise AgentError(f"The server's URL or the CA file cannot be used: {error}", SET_UP_WRONGLY) from None
     opener = OpenerDirector()  # not build_opener(): that one follows redirects

@@ -1,12 +1,11 @@
 """Enrolment: who gets a token, and who takes a name back."""
 
+import httpx2
 import pytest
 
 from tests.personas import House
 from tests.stories import TOKEN, bearer, bootstrap_token, enroll, enrolled, provision
 from webapp.clock import HOUR, MINUTE
-
-import httpx2
 
 pytestmark = pytest.mark.anyio
 
@@ -138,7 +137,13 @@ async def test_two_accounts_may_have_agents_of_one_name(house: House, alice: htt
 
 @pytest.mark.parametrize(
     ("body", "words"),
-    [(b"{", "not JSON"), (b"[]", "no object"), (b"{}", "name: missing"), (b'{"name": 7}', "name: not a string"), (b'{"name": " "}', "name: ")],
+    [
+        (b"{", "not JSON"),
+        (b"[]", "no object"),
+        (b"{}", "name: missing"),
+        (b'{"name": 7}', "name: not a string"),
+        (b'{"name": " "}', "name: "),
+    ],
 )
 async def test_bad_input_is_named(house: House, alice: httpx2.AsyncClient, body: bytes, words: str) -> None:
     client = await house.client()

@@ -55,7 +55,13 @@ async def test_another_site_changes_nothing(house: House, alice: httpx2.AsyncCli
     session = {"Cookie": f"session={alice.cookies['session']}"}
     foreign = await house.client()
     del foreign.headers["sec-fetch-site"]
-    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "none"}, {"Origin": "https://evil.example"}, {}):
+    for headers in (
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "https://evil.example"},
+        {},
+    ):
         answer = await foreign.post(address(route), headers={**session, **headers})
         assert answer.status_code == 403
     assert await house.audit() == before
@@ -130,7 +136,9 @@ async def test_a_cookie_opens_no_agent_api(alice: httpx2.AsyncClient) -> None:
     assert (await alice.get("/api/v1/provision")).status_code == 401
 
 
-@pytest.mark.parametrize("text", ["https://evil.example/", "//evil.example", "/\\evil.example", "\\evil", "evil", "", "/a\nb", "/ b", "javascript:x"])
+@pytest.mark.parametrize(
+    "text", ["https://evil.example/", "//evil.example", "/\\evil.example", "\\evil", "evil", "", "/a\nb", "/ b", "javascript:x"]
+)
 def test_only_a_path_of_ours_is_gone_to_after_sign_in(text: str) -> None:
     assert local_path(text) is None
     assert local_path("/images?q=x") == "/images?q=x"

@@ -22,7 +22,19 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 
-PATHS = ["/login", "/livez", "/readyz", "/registry-credentials", "/images", "/agents", "/audit", "/settings", "/nowhere", "/api/v1/provision", "/static/app.css"]
+PATHS = [
+    "/login",
+    "/livez",
+    "/readyz",
+    "/registry-credentials",
+    "/images",
+    "/agents",
+    "/audit",
+    "/settings",
+    "/nowhere",
+    "/api/v1/provision",
+    "/static/app.css",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -25,9 +25,7 @@ class BootstrapTokenRepository:
         self._chain = chain
         self._clock = clock
 
-    async def create(
-        self, actor: Actor, *, description: str, lifetime: int, allow_reenrolment: bool
-    ) -> tuple[BootstrapToken, Secret]:
+    async def create(self, actor: Actor, *, description: str, lifetime: int, allow_reenrolment: bool) -> tuple[BootstrapToken, Secret]:
         """Make a bootstrap token that lives for `lifetime` milliseconds; the secret is to be shown once.
 
         Raises Invalid.
@@ -67,7 +65,9 @@ class BootstrapTokenRepository:
                 },
             )
             detail = f"lifetime {lifetime // 60_000} min" + (", allows re-enrolment" if allow_reenrolment else "")
-            await self._chain.append(transaction, actor, Event("bootstrap_token.create", "bootstrap_token", made.id, made.accessor, detail=detail))
+            await self._chain.append(
+                transaction, actor, Event("bootstrap_token.create", "bootstrap_token", made.id, made.accessor, detail=detail)
+            )
         return made, token.text
 
     async def newest(self, actor: Actor) -> list[BootstrapToken]:

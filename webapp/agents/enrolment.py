@@ -38,7 +38,8 @@ class Enrolment:
 
     async def _find_bootstrap_token(self, token: Token) -> tuple[Actor, str | None] | None:
         row = await self._database.fetch_one(
-            "SELECT id, account_id, mac, expires_at, revoked_at FROM bootstrap_tokens WHERE accessor = :accessor", {"accessor": token.accessor}
+            "SELECT id, account_id, mac, expires_at, revoked_at FROM bootstrap_tokens WHERE accessor = :accessor",
+            {"accessor": token.accessor},
         )
         if row is None:
             return None
@@ -67,7 +68,8 @@ class Enrolment:
             if bootstrap is None:
                 raise Unauthorised("The token is not valid here.")
             standing = await transaction.fetch_one(
-                "SELECT id, reenrol_until FROM agents WHERE account_id = :account_id AND name_key = :key AND revoked_at IS NULL", {"key": name.key}
+                "SELECT id, reenrol_until FROM agents WHERE account_id = :account_id AND name_key = :key AND revoked_at IS NULL",
+                {"key": name.key},
             )
             if standing is None:
                 agent_id = await self._first(transaction, bearer, name, now)

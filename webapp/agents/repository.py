@@ -114,7 +114,9 @@ class AgentRepository:
                 "UPDATE agents SET image_id = :image_id, version = version + 1 WHERE account_id = :account_id AND id = :id",
                 {"image_id": image_id, "id": agent_id},
             )
-            await self._chain.append(transaction, actor, Event("agent.assign_image", "agent", agent.id, agent.name, detail=f"image: {chosen}"))
+            await self._chain.append(
+                transaction, actor, Event("agent.assign_image", "agent", agent.id, agent.name, detail=f"image: {chosen}")
+            )
 
     async def revoke(self, actor: Actor, agent_id: str) -> None:
         """End the agent and its token at once. Raises NotFound; an agent that is revoked stays as it is."""
@@ -142,7 +144,9 @@ class AgentRepository:
                 "UPDATE agents SET reenrol_until = :until, version = version + 1 WHERE account_id = :account_id AND id = :id",
                 {"until": self._clock() + REENROLMENT, "id": agent_id},
             )
-            await self._chain.append(transaction, actor, Event("agent.allow_reenrolment", "agent", agent.id, agent.name, detail="once, for 1 hour"))
+            await self._chain.append(
+                transaction, actor, Event("agent.allow_reenrolment", "agent", agent.id, agent.name, detail="once, for 1 hour")
+            )
 
     async def _standing(self, transaction: AccountTransaction, agent_id: str) -> Agent:
         row = await transaction.fetch_one(_SELECT + " AND g.id = :id", {"id": agent_id})

@@ -72,7 +72,9 @@ async def load_official_images(database: Database, path: Path | None, now: int) 
             if row["id"] in kept:
                 continue
             if row["used"]:
-                await transaction.execute("UPDATE images SET withdrawn_at = :now WHERE id = :id AND withdrawn_at IS NULL", {"now": now, "id": row["id"]})
+                await transaction.execute(
+                    "UPDATE images SET withdrawn_at = :now WHERE id = :id AND withdrawn_at IS NULL", {"now": now, "id": row["id"]}
+                )
             else:
                 await transaction.execute("DELETE FROM images WHERE id = :id", {"id": row["id"]})
 

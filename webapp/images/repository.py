@@ -80,7 +80,9 @@ class ImageRepository:
 
     async def get(self, actor: Actor, image_id: str) -> Image:
         """One image of the account, or an official one. Raises NotFound."""
-        row = await self._database.account(actor.account_id).fetch_one(f"{_SELECT} WHERE i.id = :id AND ({_OWN} OR i.account_id IS NULL)", {"id": image_id})
+        row = await self._database.account(actor.account_id).fetch_one(
+            f"{_SELECT} WHERE i.id = :id AND ({_OWN} OR i.account_id IS NULL)", {"id": image_id}
+        )
         if row is None:
             raise NotFound("There is no such image in this account.")
         return _image(row)
@@ -109,7 +111,9 @@ class ImageRepository:
                         " :credential_id, 1, :now, :now, :who)",
                         {"id": image_id, "now": now, "who": actor.label, **_values(fields)},
                     )
-                    await self._chain.append(transaction, actor, Event("image.create", "image", image_id, fields.name, detail=fields.reference[:500]))
+                    await self._chain.append(
+                        transaction, actor, Event("image.create", "image", image_id, fields.name, detail=fields.reference[:500])
+                    )
         except DuplicateKey:
             raise Invalid({"name": _NAMED_ALREADY}) from None
         return await self.get(actor, earlier or image_id)
@@ -128,7 +132,9 @@ class ImageRepository:
                     " updated_at = :now, updated_by = :who WHERE account_id = :account_id AND id = :id",
                     {"id": image_id, "now": self._clock(), "who": actor.label, **_values(fields)},
                 )
-                await self._chain.append(transaction, actor, Event("image.update", "image", image_id, fields.name, detail=_changes(image, fields)))
+                await self._chain.append(
+                    transaction, actor, Event("image.update", "image", image_id, fields.name, detail=_changes(image, fields))
+                )
         except DuplicateKey:
             raise Invalid({"name": _NAMED_ALREADY}) from None
         return await self.get(actor, image_id)
@@ -145,7 +151,9 @@ class ImageRepository:
             use = await _use(transaction.fetch_all, image_id)
             if use.agents or use.is_default:
                 raise Conflict(f"The image {image.name} is in use, so it cannot be deleted.", "image-in-use")
-            await transaction.execute("UPDATE agents SET image_id = NULL WHERE account_id = :account_id AND image_id = :id", {"id": image_id})
+            await transaction.execute(
+                "UPDATE agents SET image_id = NULL WHERE account_id = :account_id AND image_id = :id", {"id": image_id}
+            )
             await transaction.execute("DELETE FROM images WHERE account_id = :account_id AND id = :id", {"id": image_id})
             await self._chain.append(transaction, actor, Event("image.delete", "image", image_id, image.name))
 
@@ -160,7 +168,8 @@ class ImageRepository:
     async def _refuse(self, transaction: AccountTransaction, fields: ImageFields, image_id: str) -> None:
         errors: dict[str, str] = {}
         named = await transaction.fetch_one(
-            "SELECT id FROM images WHERE account_id = :account_id AND name_key = :key AND id <> :id", {"key": fields.name_key, "id": image_id}
+            "SELECT id FROM images WHERE account_id = :account_id AND name_key = :key AND id <> :id",
+            {"key": fields.name_key, "id": image_id},
         )
         if named is not None:
             errors["name"] = _NAMED_ALREADY

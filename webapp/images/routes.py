@@ -117,7 +117,14 @@ async def _new_page(request: Request, typed: ImageForm, errors: dict[str, str], 
 
 
 async def _edit_page(
-    request: Request, image: Image, typed: ImageForm, errors: dict[str, str], *, version: int | None = None, stale: bool = False, status: int = 200
+    request: Request,
+    image: Image,
+    typed: ImageForm,
+    errors: dict[str, str],
+    *,
+    version: int | None = None,
+    stale: bool = False,
+    status: int = 200,
 ) -> Response:
     context = {
         "form": typed,

@@ -62,7 +62,9 @@ async def provision(agent: Actor, provisions: ProvisionRepository, chain: AuditC
 def refuse(intended: Intended) -> None:
     """Raise Conflict, with a code and a sentence that says what to do, when there is nothing to hand over."""
     if intended.image_id is None:
-        raise Conflict("No image is chosen for this agent, and the account has no default image. Choose one on the agent's page.", "no-image")
+        raise Conflict(
+            "No image is chosen for this agent, and the account has no default image. Choose one on the agent's page.", "no-image"
+        )
     if intended.image_withdrawn:
         raise Conflict(
             f"The official image {intended.image_name} is offered no longer. Choose another one on the agent's page.", "image-withdrawn"
@@ -70,7 +72,9 @@ def refuse(intended: Intended) -> None:
     if not intended.needs_credential:
         return
     if intended.credential_id is None:
-        raise Conflict(f"The registry credential of the image {intended.image_name} is missing. Choose one on the image's page.", "no-credential")
+        raise Conflict(
+            f"The registry credential of the image {intended.image_name} is missing. Choose one on the image's page.", "no-credential"
+        )
     if not same_registry(intended.credential_host, intended.image_host):
         raise Conflict(
             f"The image {intended.image_name} is at {intended.image_host}, and its registry credential is for {intended.credential_host}."

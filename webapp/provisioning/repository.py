@@ -116,7 +116,9 @@ class ProvisionRepository:
             if row["outcome"] is not None:
                 if (row["outcome"], row["digest"], row["error"]) == (result.outcome, result.digest, result.error):
                     return False
-                raise Conflict(f"This provision was reported before, as {row['outcome']}. A result stands once it is given.", "result-stands")
+                raise Conflict(
+                    f"This provision was reported before, as {row['outcome']}. A result stands once it is given.", "result-stands"
+                )
             await transaction.execute(
                 "UPDATE provisions SET outcome = :outcome, digest = :digest, error = :error, reported_at = :now"
                 " WHERE account_id = :account_id AND id = :id",

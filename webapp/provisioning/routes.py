@@ -31,7 +31,9 @@ async def hand_over(request: Request) -> Response:
         handed = await provision(agent, _repository(request), state.chain, state.vault, state.clock)
     except Conflict as error:
         await _repository(request).touch(agent)
-        await state.denials.known(agent, Event("registry_credential.release", "agent", agent.id, agent.label, decision="denied", detail=error.code))
+        await state.denials.known(
+            agent, Event("registry_credential.release", "agent", agent.id, agent.label, decision="denied", detail=error.code)
+        )
         raise
     return Response(encoded(answer(handed)), media_type="application/json", headers={"Provision-Id": handed.id})
 

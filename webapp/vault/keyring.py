@@ -93,7 +93,9 @@ def expected_fingerprint(rows: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def _open_row(row: Mapping[str, Any], root: RootKey, instance_id: str, number: int, purpose: str) -> Secret:
-    broken = KeyringBroken(f"WEBAPP_DATABASE_URL: key {number} ({purpose}) of the keyring does not open; its row was changed. Restore a backup.")
+    broken = KeyringBroken(
+        f"WEBAPP_DATABASE_URL: key {number} ({purpose}) of the keyring does not open; its row was changed. Restore a backup."
+    )
     try:
         key = unwrap(root.key.reveal(), row["wrapped"], associated_data("keyring", [instance_id, purpose, number]))
     except SealBroken:

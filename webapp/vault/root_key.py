@@ -87,10 +87,12 @@ def _encode(key: bytes) -> bytes:
 
 
 def _decode(text: bytes, path: Path) -> bytes:
-    wrong = ConfigurationError(f"{_SETTING}: {path} holds no whole root key (one line that begins with {_PREFIX}). Put the copy back that you kept.")
+    wrong = ConfigurationError(
+        f"{_SETTING}: {path} holds no whole root key (one line that begins with {_PREFIX}). Put the copy back that you kept."
+    )
     try:
         line = text.decode("ascii").strip()
-        body, check = line.removeprefix(_PREFIX)[:-_CHECK - 1], line[-_CHECK:]
+        body, check = line.removeprefix(_PREFIX)[: -_CHECK - 1], line[-_CHECK:]
         key = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise wrong from None

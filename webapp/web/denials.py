@@ -72,7 +72,10 @@ class Denials:
             self._addresses.move_to_end(key)
             if len(self._addresses) > MOST_ADDRESSES:
                 self._addresses.popitem(last=False)
-            _logger.warning("an unknown token was refused; further ones from this address are counted for a minute (%d so far in all)", self.unknown_total)
+            _logger.warning(
+                "an unknown token was refused; further ones from this address are counted for a minute (%d so far in all)",
+                self.unknown_total,
+            )
         window.count += 1
         if window.count > MOST_UNKNOWN:
             wait = max(1, (window.since + MINUTE - now + 999) // 1000)

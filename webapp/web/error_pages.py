@@ -30,7 +30,9 @@ async def on_app_error(request: Request, error: Exception) -> Response:
     """Answer an error of `webapp.errors`."""
     if not isinstance(error, AppError):
         raise error
-    status, code, title = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), (500, "internal", "Something went wrong"))
+    status, code, title = next(
+        (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), (500, "internal", "Something went wrong")
+    )
     headers: dict[str, str] = {}
     if isinstance(error, TooMany):
         headers["Retry-After"] = str(error.retry_after)

@@ -64,7 +64,9 @@ async def read_form(request: Request) -> Form:
     except HTTPException as error:
         detail = str(error.detail)
         if detail.startswith(("Too many", "Part exceeded")):
-            raise TooLarge(f"The form is beyond the limit: {MOST_FIELDS} fields, {MOST_FILES} file, {MOST_PART // 1024} KiB a field.") from None
+            raise TooLarge(
+                f"The form is beyond the limit: {MOST_FIELDS} fields, {MOST_FILES} file, {MOST_PART // 1024} KiB a field."
+            ) from None
         raise Invalid({"": "The form could not be read. Reload the page and send it again."}) from None
 
 

@@ -11,9 +11,7 @@ from webapp.web.principal import request_id
 API_PREFIX = "/api/"
 
 
-def problem(
-    request: Request, status: int, code: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None
-) -> Response:
+def problem(request: Request, status: int, code: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None) -> Response:
     """A problem document. `code` is the last part of its `type`; `detail` a sentence without secrets."""
     document = {
         "type": f"{request.app.state.settings.public_url}/problems/{code}",

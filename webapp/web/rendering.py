@@ -70,7 +70,9 @@ def render(
     """The page, or its fragment when htmx asks for one. A page shows, and ends, the notice."""
     whole = fragment is None or not wants_fragment(request)
     template = page if fragment is None or whole else fragment
-    response = _TEMPLATES.TemplateResponse(request, template, dict(context or {}), status_code=status, headers={"Vary": VARY, **(headers or {})})
+    response = _TEMPLATES.TemplateResponse(
+        request, template, dict(context or {}), status_code=status, headers={"Vary": VARY, **(headers or {})}
+    )
     if whole and cookie_name(request.app.state.settings, "notice") in request.cookies:
         clear_cookie(response, request.app.state.settings, "notice")
     return response

@@ -49,6 +49,15 @@ async def permit(request: Request, needs: Permission) -> None:
     if not member.may(needs):
         await request.app.state.denials.known(
             actor(request),
-            Event("request.refuse", "route", request.url.path, request.method, decision="denied", detail=f"a {member.role} may not {needs.value}"),
+            Event(
+                "request.refuse",
+                "route",
+                request.url.path,
+                request.method,
+                decision="denied",
+                detail=f"a {member.role} may not {needs.value}",
+            ),
         )
-        raise Forbidden(f"Your role is {member.role}; this needs {'an admin' if needs is Permission.ADMINISTER else 'an editor or an admin'}.")
+        raise Forbidden(
+            f"Your role is {member.role}; this needs {'an admin' if needs is Permission.ADMINISTER else 'an editor or an admin'}."
+        )

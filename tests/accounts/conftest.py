@@ -1,0 +1,25 @@
+"""A house that nobody has set up yet."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.personas import House, Persona, TestClock, settings_in
+from webapp.app import create_app
+from webapp.store import open_store
+
+NOBODY = Persona("nobody", "viewer", "", "")
+
+
+@pytest.fixture
+async def empty_house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[House]:
+    """The application, running, without an account and without a member."""
+    clock = TestClock()
+    async with AsyncExitStack() as stack:
+        settings = settings_in(tmp_path)
+        store = await stack.enter_async_context(open_store(settings, clock=clock))
+        app = create_app(settings, store=store)
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        yield House(settings, store, app, clock, NOBODY, NOBODY, NOBODY, stack)

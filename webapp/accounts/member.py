@@ -1,0 +1,63 @@
+"""A member: a person of an account, and the email address that they sign in with."""
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+from webapp.names import key_of
+
+Role = Literal["admin", "editor", "viewer"]
+
+LONGEST_EMAIL = 254
+"""Octets: what RFC 5321, section 4.5.3.1.3, leaves of a path of 256 without its angle brackets."""
+
+_REFUSED = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
+"""General categories (The Unicode Standard, section 4.5) that no address needs: controls, what is invisible, and spaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member as others may see one: without the hash of the password."""
+
+    id: str
+    account_id: str
+    email: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """An address as it is shown, and the key that it is found by and unique by."""
+
+    text: str
+    key: str
+
+
+def parse_email(text: str) -> Email:
+    """The email address in this text, trimmed and in NFC. Raises ValueError with a sentence.
+
+    The rule is what every mail system agrees on and no more: something on both sides of one `@`. Whether mail
+    arrives there, only mail could tell, and this program sends none.
+    """
+    trimmed = text.strip()
+    if not trimmed:
+        raise ValueError("Enter an email address.")
+    # Composing makes a text four times shorter at most (UAX #15), and costs the square of its length at worst.
+    address = unicodedata.normalize("NFC", trimmed) if len(trimmed) <= 4 * LONGEST_EMAIL else trimmed
+    octets = len(address.encode("utf-8", "surrogatepass"))
+    if octets > LONGEST_EMAIL:
+        raise ValueError(f"The email address has {octets} bytes. Use at most {LONGEST_EMAIL} (RFC 5321).")
+    for position, character in enumerate(address, 1):
+        if unicodedata.category(character) in _REFUSED:
+            raise ValueError(
+                f"Character {position} of the email address (U+{ord(character):04X}) is a blank or an invisible one. Take it out."
+            )
+    local, _, domain = address.partition("@")
+    if not local or not domain or "@" in domain:
+        raise ValueError("An email address has one @ with something on both sides, such as ana@example.com.")
+    return Email(address, key_of(address))
+
+
+def key_to_look_for(text: str) -> str:
+    """The key of what was typed to sign in, which need not be an address at all: then no member has it."""
+    return key_of(text.strip()[: 4 * LONGEST_EMAIL])[: 4 * LONGEST_EMAIL]

@@ -1,0 +1,117 @@
+"""Sessions in the database: a keyed hash of each token, and never the token."""
+
+import logging
+from dataclasses import replace
+
+from webapp.accounts.member import Member
+from webapp.accounts.session import ABSOLUTE, IDLE, SEEN_EVERY, SessionFacts
+from webapp.actor import Actor
+from webapp.chain import AuditChain, Event
+from webapp.clock import DAY, Clock
+from webapp.database import AccountTransaction, Database, Row
+from webapp.errors import Unavailable
+from webapp.vault import Secret, Vault, mint, parse
+
+_KEPT_AFTER_EXPIRY = 30 * DAY
+_LONGEST_USER_AGENT = 200
+
+_SELECT = (
+    "SELECT s.accessor, s.account_id, s.member_id, s.mac, s.seen_at, s.expires_at, s.password_at, m.email, m.role, a.name AS account_name"
+    " FROM sessions s JOIN members m ON m.id = s.member_id AND m.account_id = s.account_id JOIN accounts a ON a.id = s.account_id"
+    " WHERE s.accessor = :accessor AND s.ended_at IS NULL"
+)
+
+_logger = logging.getLogger(__name__)
+
+
+class Sessions:
+    """Begins, finds and ends sessions."""
+
+    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock) -> None:
+        self._database = database
+        self._vault = vault
+        self._chain = chain
+        self._clock = clock
+
+    async def find(self, unverified_text: str, *, touch: bool) -> SessionFacts | None:
+        """The session that this cookie stands for; None for one that is not valid, or no longer.
+
+        `touch` says that somebody is there, which prolongs it; a page that polls does not say so.
+        """
+        token = parse(unverified_text, "s")
+        if token is None:
+            return None
+        # The one statement that knows no account yet: the session is what tells it.
+        row = await self._database.fetch_one(_SELECT, {"accessor": token.accessor})
+        if row is None or not self._vault.token_matches(
+            token, row["mac"], owner=row["member_id"], account_id=row["account_id"], expires_at=row["expires_at"]
+        ):
+            return None
+        now = self._clock()
+        if now >= row["expires_at"] or now - row["seen_at"] > IDLE:
+            return None
+        if touch and now - row["seen_at"] >= SEEN_EVERY:
+            await self._touch(row, now)
+        return SessionFacts(**{name: row[name] for name in SessionFacts.__dataclass_fields__})
+
+    async def begin(
+        self, transaction: AccountTransaction, actor: Actor, member: Member, user_agent: str, detail: str | None = None
+    ) -> Secret:
+        """Begin a session for a member who has just entered the password; returns its token, the one time that there is one."""
+        token, now = mint("s"), self._clock()
+        expires_at = now + ABSOLUTE
+        await transaction.execute(
+            "DELETE FROM sessions WHERE account_id = :account_id AND expires_at < :before", {"before": now - _KEPT_AFTER_EXPIRY}
+        )
+        await transaction.execute(
+            "INSERT INTO sessions (accessor, account_id, member_id, mac, created_at, seen_at, expires_at, password_at, address, user_agent)"
+            " VALUES (:accessor, :account_id, :member_id, :mac, :now, :now, :expires_at, :now, :address, :user_agent)",
+            {
+                "accessor": token.accessor,
+                "member_id": member.id,
+                "mac": self._vault.token_mac(token, owner=member.id, account_id=member.account_id, expires_at=expires_at),
+                "now": now,
+                "expires_at": expires_at,
+                "address": actor.address,
+                "user_agent": "".join(character for character in user_agent if character.isprintable())[:_LONGEST_USER_AGENT],
+            },
+        )
+        who = replace(actor, account_id=member.account_id, kind="member", id=member.id, label=member.email, accessor=token.accessor)
+        await self._chain.append(transaction, who, Event("member.sign_in", "member", member.id, member.email, detail=detail))
+        return token.text
+
+    async def end(self, actor: Actor, detail: str | None = None) -> None:
+        """End the session that the actor is signed in with; one that has ended already stays so."""
+        async with self._database.account(actor.account_id).transaction() as transaction:
+            ended = await transaction.fetch_one(
+                "UPDATE sessions SET ended_at = :now WHERE account_id = :account_id AND accessor = :accessor AND ended_at IS NULL"
+                " RETURNING accessor",
+                {"accessor": actor.accessor, "now": self._clock()},
+            )
+            if ended is not None:
+                await self._chain.append(transaction, actor, Event("member.sign_out", "member", actor.id, actor.label, detail=detail))
+
+    async def end_of_browser(self, unverified_text: str, actor: Actor) -> None:
+        """End the session that a browser still had when somebody signs in with it anew."""
+        facts = await self.find(unverified_text, touch=False)
+        if facts is not None:
+            who = replace(actor, account_id=facts.account_id, kind="member", id=facts.member_id, label=facts.email, accessor=facts.accessor)
+            await self.end(who, "signed in anew in the same browser")
+
+    async def password_confirmed(self, transaction: AccountTransaction, accessor: str) -> None:
+        """Remember that the session's member has just entered the password again."""
+        await transaction.execute(
+            "UPDATE sessions SET password_at = :now WHERE account_id = :account_id AND accessor = :accessor",
+            {"now": self._clock(), "accessor": accessor},
+        )
+
+    async def _touch(self, row: Row, now: int) -> None:
+        try:
+            async with self._database.account(row["account_id"]).transaction() as transaction:
+                await transaction.execute(
+                    "UPDATE sessions SET seen_at = :now WHERE account_id = :account_id AND accessor = :accessor AND seen_at < :now",
+                    {"now": now, "accessor": row["accessor"]},
+                )
+        except Unavailable:
+            # Whoever only reads shall not suffer from a disk that is full.
+            _logger.warning("a session's last use could not be written")

@@ -1,0 +1,112 @@
+"""The commands that work on an open store. They run in the server when there is one, and here when there is none: in this same code."""
+
+import logging
+import pwd
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from webapp.actor import Actor
+from webapp.errors import AppError, Invalid, TooMany, Unavailable
+from webapp.store import Store
+from webapp.vault import Secret
+
+DONE, REFUSED, FAULT, TRY_LATER = 0, 1, 70, 75
+"""Exit statuses, as sysexits.h has them: 70 is EX_SOFTWARE, 75 is EX_TEMPFAIL."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is to be done: the command's name and arguments, and what was given on standard input, if anything was."""
+
+    name: str
+    arguments: Mapping[str, str | int | bool] = field(default_factory=dict)
+    secret: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The exit status and what is to be printed. `stdout` may hold a token, so that it is never shown otherwise."""
+
+    exit: int
+    stdout: str = field(default="", repr=False)
+    stderr: str = ""
+
+
+class _Refusal(AppError):
+    """The command cannot be done, for the reason that the text gives."""
+
+
+async def execute(store: Store, command: Command, uid: int) -> Outcome:
+    """Do it, in the name of this user of the operating system. Whatever goes wrong is an outcome, too."""
+    try:
+        return await COMMANDS[command.name](store, command, await _actor(store, uid))
+    except (Unavailable, TooMany) as error:
+        return Outcome(TRY_LATER, stderr=_said(str(error)))
+    except Invalid as error:
+        return Outcome(REFUSED, stderr="".join(_said(sentence) for sentence in error.errors.values()))
+    except AppError as error:
+        return Outcome(REFUSED, stderr=_said(str(error)))
+    except Exception:
+        _logger.exception("the command %s failed", command.name)
+        return Outcome(FAULT, stderr=_said("This is a fault of the program and not of what you did. The log has it."))
+
+
+async def _actor(store: Store, uid: int) -> Actor:
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return Actor(await store.accounts.only_account_id() or "", "command_line", str(uid), f"command line ({name})")
+
+
+async def _create_admin(store: Store, command: Command, actor: Actor) -> Outcome:
+    if command.secret is None:
+        raise _Refusal("There is no password. Give it on standard input.")
+    typed = command.secret.reveal()
+    # Exactly one line end: `echo` and editors add one, and a password may well end in a blank.
+    typed = typed.removesuffix(b"\r\n") if typed.endswith(b"\r\n") else typed.removesuffix(b"\n")
+    if not _is_text(typed):
+        raise _Refusal("The password is no UTF-8 text.")
+    member = await store.accounts.create_admin(actor, str(command.arguments["email"]), Secret(typed))
+    return Outcome(DONE, stdout=f"Made the admin {member.email}.\n")
+
+
+async def _bootstrap_token(store: Store, command: Command, actor: Actor) -> Outcome:
+    if not actor.account_id:
+        raise _Refusal("There is no account yet. Make its first admin: registry-credentials create-admin --email E --password-stdin")
+    token, text = await store.bootstrap_tokens.create(
+        actor,
+        description=str(command.arguments["description"]),
+        lifetime=int(command.arguments["lifetime"]),
+        allow_reenrolment=bool(command.arguments["allow_reenrolment"]),
+    )
+    expires = datetime.fromtimestamp(token.expires_at / 1000, UTC)
+    until = f"{expires.day} {expires:%b %Y, %H:%M} UTC"
+    return Outcome(DONE, text.reveal().decode("ascii") + "\n", f"It enrols agents until {until}. It is not shown again.\n")
+
+
+async def _check(store: Store, command: Command, actor: Actor) -> Outcome:
+    report = await store.check()
+    return Outcome(DONE if report.ok else REFUSED, "".join(f"{line}\n" for line in report.lines))
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _said(sentence: str) -> str:
+    return f"registry-credentials: {sentence}\n"
+
+
+COMMANDS: Mapping[str, Callable[[Store, Command, Actor], Awaitable[Outcome]]] = {
+    "create-admin": _create_admin,
+    "bootstrap-token": _bootstrap_token,
+    "check": _check,
+}

@@ -1,0 +1,209 @@
+"""Registry credentials in the database: values go in sealed, and come out only at the hand-over."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from webapp.actor import Actor
+from webapp.chain import AuditChain, Event
+from webapp.clock import Clock
+from webapp.credentials.credential import AuthMethod, Credential, CredentialFields, seal_context
+from webapp.database import AccountTransaction, Database, DuplicateKey, Row
+from webapp.database.search import contains
+from webapp.errors import Conflict, Invalid, NotFound, Stale
+from webapp.ids import new_id
+from webapp.nonce import spend_nonce
+from webapp.reference import same_registry
+from webapp.vault import Sealed, Secret, Vault
+
+PAGE = 50
+MOST_IMAGES = 500
+
+_SELECT = (
+    "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.secret_version, c.version, c.updated_at, c.updated_by,"
+    " c.replaced_at, c.replaced_by, (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
+    " FROM registry_credentials c WHERE c.account_id = :account_id"
+)
+_NAMED_ALREADY = "Another registry credential of this account has this name. Choose another one."
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialPage:
+    """A page of registry credentials; `after` is the key of the next page, None on the last one."""
+
+    credentials: list[Credential]
+    after: str | None
+
+
+class CredentialRepository:
+    """The account's registry credentials."""
+
+    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock) -> None:
+        self._database = database
+        self._vault = vault
+        self._chain = chain
+        self._clock = clock
+
+    async def page(self, actor: Actor, *, query: str = "", after: str = "") -> CredentialPage:
+        """Registry credentials by name, 50 a page, whose name holds the query."""
+        sql, values = _SELECT, dict[str, Any](limit=PAGE + 1)
+        if query:
+            sql += " AND c.name_key LIKE :pattern ESCAPE '!'"
+            values["pattern"] = contains(query)
+        if after:
+            sql += " AND c.name_key > :after"
+            values["after"] = after
+        rows = await self._database.account(actor.account_id).fetch_all(sql + " ORDER BY c.name_key LIMIT :limit", values)
+        return CredentialPage([_credential(row) for row in rows[:PAGE]], rows[PAGE - 1]["name_key"] if len(rows) > PAGE else None)
+
+    async def get(self, actor: Actor, credential_id: str) -> Credential:
+        """One registry credential. Raises NotFound."""
+        row = await self._database.account(actor.account_id).fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id})
+        return _found(row)
+
+    async def images_using(self, actor: Actor, credential_id: str) -> list[tuple[str, str]]:
+        """The images that use it, as id and name, at most 500."""
+        rows = await self._database.account(actor.account_id).fetch_all(
+            "SELECT id, name FROM images WHERE account_id = :account_id AND registry_credential_id = :id ORDER BY name_key LIMIT :limit",
+            {"id": credential_id, "limit": MOST_IMAGES},
+        )
+        return [(row["id"], row["name"]) for row in rows]
+
+    async def add(self, actor: Actor, fields: CredentialFields, secret: Secret, nonce: str = "") -> Credential:
+        """Store a registry credential. A nonce that was spent leads to the one that it made. Raises Invalid."""
+        credential_id, now = new_id(), self._clock()
+        sealed = self._seal(actor, credential_id, 1, fields, secret)
+        try:
+            async with self._database.account(actor.account_id).transaction() as transaction:
+                earlier = await spend_nonce(transaction, nonce, credential_id, now)
+                if earlier is None:
+                    await self._refuse_name(transaction, fields, "")
+                    await transaction.execute(
+                        "INSERT INTO registry_credentials (id, account_id, name, name_key, description, host, auth_method, username,"
+                        " sealed, kek_id, secret_version, version, created_at, updated_at, updated_by, replaced_at, replaced_by)"
+                        " VALUES (:id, :account_id, :name, :name_key, :description, :host, :auth_method, :username,"
+                        " :sealed, :kek_id, 1, 1, :now, :now, :who, :now, :who)",
+                        {"id": credential_id, "now": now, "who": actor.label, **_values(fields), **_sealed_values(sealed)},
+                    )
+                    await self._chain.append(transaction, actor, _event("create", credential_id, fields.name, 1, fields.host))
+        except DuplicateKey:
+            raise Invalid({"name": _NAMED_ALREADY}) from None
+        return await self.get(actor, earlier or credential_id)
+
+    async def save(
+        self, actor: Actor, credential_id: str, fields: CredentialFields, secret: Secret | None, version: int | None
+    ) -> Credential:
+        """Change a registry credential, and replace its value when there is a new one.
+
+        Raises NotFound; Stale when somebody else saved it since `version`; Invalid, also when the host or the
+        method changes without a new value, and when images of the old host use it.
+        """
+        try:
+            async with self._database.account(actor.account_id).transaction() as transaction:
+                stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
+                if version is not None and stored.version != version:
+                    raise Stale(f"{stored.updated_by} saved this registry credential meanwhile.")
+                await self._refuse_name(transaction, fields, credential_id)
+                _refuse_collecting(stored, fields, secret)
+                await self._refuse_leaving_images(transaction, stored, fields)
+                await self._write(transaction, actor, stored, fields, secret)
+        except DuplicateKey:
+            raise Invalid({"name": _NAMED_ALREADY}) from None
+        return await self.get(actor, credential_id)
+
+    async def delete(self, actor: Actor, credential_id: str) -> None:
+        """Delete a registry credential that no image uses. Raises NotFound, Conflict while one does."""
+        async with self._database.account(actor.account_id).transaction() as transaction:
+            stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
+            if stored.images:
+                raise Conflict(f"The registry credential {stored.name} is in use, so it cannot be deleted.", "registry-credential-in-use")
+            await transaction.execute("DELETE FROM registry_credentials WHERE account_id = :account_id AND id = :id", {"id": credential_id})
+            await self._chain.append(transaction, actor, _event("delete", credential_id, stored.name, stored.secret_version, stored.host))
+
+    async def _write(
+        self, transaction: AccountTransaction, actor: Actor, stored: Credential, fields: CredentialFields, secret: Secret | None
+    ) -> None:
+        now, secret_version = self._clock(), stored.secret_version
+        await transaction.execute(
+            "UPDATE registry_credentials SET name = :name, name_key = :name_key, description = :description, host = :host,"
+            " auth_method = :auth_method, username = :username, version = version + 1, updated_at = :now, updated_by = :who"
+            " WHERE account_id = :account_id AND id = :id",
+            {"id": stored.id, "now": now, "who": actor.label, **_values(fields)},
+        )
+        if secret is not None:
+            secret_version += 1
+            sealed = self._seal(actor, stored.id, secret_version, fields, secret)
+            await transaction.execute(
+                "UPDATE registry_credentials SET sealed = :sealed, kek_id = :kek_id, secret_version = :secret_version,"
+                " replaced_at = :now, replaced_by = :who WHERE account_id = :account_id AND id = :id",
+                {"id": stored.id, "now": now, "who": actor.label, "secret_version": secret_version, **_sealed_values(sealed)},
+            )
+        verb = "update" if secret is None else "replace"
+        await self._chain.append(transaction, actor, _event(verb, stored.id, fields.name, secret_version, fields.host))
+
+    async def _refuse_name(self, transaction: AccountTransaction, fields: CredentialFields, credential_id: str) -> None:
+        named = await transaction.fetch_one(
+            "SELECT id FROM registry_credentials WHERE account_id = :account_id AND name_key = :key AND id <> :id",
+            {"key": fields.name_key, "id": credential_id},
+        )
+        if named is not None:
+            raise Invalid({"name": _NAMED_ALREADY})
+
+    async def _refuse_leaving_images(self, transaction: AccountTransaction, stored: Credential, fields: CredentialFields) -> None:
+        if not stored.images or same_registry(stored.host, fields.host):
+            return
+        rows = await transaction.fetch_all(
+            "SELECT name FROM images WHERE account_id = :account_id AND registry_credential_id = :id ORDER BY name_key LIMIT 5",
+            {"id": stored.id},
+        )
+        names = ", ".join(row["name"] for row in rows) + (f" and {stored.images - 5} more" if stored.images > 5 else "")
+        raise Invalid(
+            {
+                "registry_url": f"Images at {stored.host} use this credential ({names}), so its host has to stay. Create another credential instead."
+            }
+        )
+
+    def _seal(self, actor: Actor, credential_id: str, secret_version: int, fields: CredentialFields, secret: Secret) -> Sealed:
+        return self._vault.seal(secret, seal_context(actor.account_id, credential_id, secret_version, fields.host, fields.auth_method))
+
+
+def _refuse_collecting(stored: Credential, fields: CredentialFields, secret: Secret | None) -> None:
+    # Otherwise whoever may edit a credential could point it at a host of their own and collect it.
+    if secret is not None:
+        return
+    field = "password" if fields.auth_method is AuthMethod.PASSWORD else "service_account_key"
+    if fields.auth_method is not stored.auth_method:
+        raise Invalid({field: "Changing the authentication method needs a value of the new kind. Enter it."})
+    if fields.host != stored.host:
+        raise Invalid({field: f"Changing the host needs the value entered again, since the stored one is for {stored.host} only."})
+
+
+def _found(row: Row | None) -> Credential:
+    if row is None:
+        raise NotFound("There is no such registry credential in this account.")
+    return _credential(row)
+
+
+def _credential(row: Row) -> Credential:
+    values = {name: row[name] for name in Credential.__dataclass_fields__ if name != "auth_method"}
+    return Credential(auth_method=AuthMethod(row["auth_method"]), **values)
+
+
+def _values(fields: CredentialFields) -> dict[str, object]:
+    return {
+        "name": fields.name,
+        "name_key": fields.name_key,
+        "description": fields.description,
+        "host": fields.host,
+        "auth_method": str(fields.auth_method),
+        "username": fields.username,
+    }
+
+
+def _sealed_values(sealed: Sealed) -> dict[str, object]:
+    return {"sealed": sealed.blob, "kek_id": sealed.kek_id}
+
+
+def _event(verb: str, credential_id: str, name: str, secret_version: int, host: str) -> Event:
+    return Event(
+        f"registry_credential.{verb}", "registry_credential", credential_id, name, secret_version=secret_version, detail=f"host {host}"
+    )

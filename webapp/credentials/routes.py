@@ -1,0 +1,208 @@
+"""The pages of the registry credentials."""
+
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp.credentials.credential import AuthMethod, Credential
+from webapp.credentials.forms import LABELS, CredentialForm, parse
+from webapp.credentials.repository import CredentialRepository
+from webapp.credentials.service_account_key import check_key_file
+from webapp.errors import Conflict, Invalid, Stale
+from webapp.nonce import new_nonce
+from webapp.web.forms import read_form
+from webapp.web.permissions import Permission
+from webapp.web.principal import actor
+from webapp.web.rendering import done, render, swapped, wants_fragment
+from webapp.web.routing import page
+
+_METHODS = [(method.value, method.label) for method in AuthMethod]
+
+
+def _repository(request: Request) -> CredentialRepository:
+    found: CredentialRepository = request.app.state.credentials
+    return found
+
+
+async def list_credentials(request: Request) -> Response:
+    """Every registry credential of the account, by name."""
+    context = await _list_context(request, request.query_params.get("q", "").strip()[:200], request.query_params.get("after", ""))
+    return render(request, "credentials/list.html", context, fragment="credentials/_rows.html")
+
+
+async def new(request: Request) -> Response:
+    """The form for a registry credential."""
+    return _new_page(request, CredentialForm(), {}, new_nonce())
+
+
+async def create(request: Request) -> Response:
+    """Store a registry credential."""
+    form = await read_form(request)
+    typed = CredentialForm.read(form)
+    parsed, errors = parse(form, typed, new=True)
+    if parsed is not None and parsed.secret is not None:
+        try:
+            await _repository(request).add(actor(request), parsed.fields, parsed.secret, form.text("form_nonce"))
+        except Invalid as error:
+            errors = error.errors
+        else:
+            if not wants_fragment(request):
+                return done(request, "/registry-credentials", "credential-created")
+            context = await _list_context(request, "", "") | {"notes": parsed.notes, "created": parsed.fields.name}
+            return swapped(request, "credentials/_rows.html", context, target="#credentials-rows", events={"closeDialog": True})
+    return _new_page(request, typed, errors, form.text("form_nonce"), status=422)
+
+
+async def auth_fields(request: Request) -> Response:
+    """The fields of one authentication method, for the toggle."""
+    method = request.query_params.get("auth_method", "")
+    typed = CredentialForm(auth_method=method if method in list(AuthMethod) else AuthMethod.PASSWORD.value)
+    context = {
+        "form": typed,
+        "errors": {},
+        "credential": None,
+        "replace": request.query_params.get("replace", ""),
+        "preserve": False,
+        "only": typed.auth_method,
+    }
+    return render(request, "credentials/auth_fields.html", context, fragment="credentials/_auth_fields.html")
+
+
+async def key_upload(request: Request) -> Response:
+    """What is in a key file, or what is wrong with it; the file is not kept, and not shown."""
+    form = await read_form(request)
+    upload = form.upload("service_account_key_file")
+    try:
+        facts, problem = check_key_file(upload.content.reveal() if upload is not None else b""), ""
+    except ValueError as error:
+        facts, problem = None, str(error)
+    context = {"facts": facts, "problem": problem}
+    return render(request, "credentials/key_status.html", context, fragment="credentials/_key_status.html", status=422 if problem else 200)
+
+
+async def show(request: Request) -> Response:
+    """One registry credential: its form, or what it is for those who may not change it."""
+    credential = await _repository(request).get(actor(request), request.path_params["id"])
+    return await _edit_page(request, credential, CredentialForm.of(credential), {})
+
+
+async def save(request: Request) -> Response:
+    """Change a registry credential; its value stays when none is entered."""
+    form = await read_form(request)
+    credential = await _repository(request).get(actor(request), request.path_params["id"])
+    typed, version = CredentialForm.read(form), form.number("version")
+    parsed, errors = parse(form, typed, new=False)
+    if parsed is None:
+        return await _edit_page(request, credential, typed, errors, version=version, status=422)
+    try:
+        await _repository(request).save(actor(request), credential.id, parsed.fields, parsed.secret, version)
+    except Invalid as error:
+        return await _edit_page(request, credential, typed, error.errors, version=version, status=422)
+    except Stale:
+        return await _edit_page(request, credential, typed, {}, stale=True, status=412)
+    return done(request, "/registry-credentials", "credential-saved" if parsed.secret is None else "credential-replaced")
+
+
+async def ask_delete(request: Request) -> Response:
+    """The confirmation before a registry credential is deleted, or the images that use it."""
+    return await _delete_page(request)
+
+
+async def delete(request: Request) -> Response:
+    """Delete a registry credential; 409 with the list of images while it is in use."""
+    try:
+        await _repository(request).delete(actor(request), request.path_params["id"])
+    except Conflict:
+        return await _delete_page(request, status=409)
+    return done(request, "/registry-credentials", "credential-deleted")
+
+
+async def _list_context(request: Request, query: str, after: str) -> dict[str, object]:
+    found = await _repository(request).page(actor(request), query=query, after=after)
+    return {
+        "page": found,
+        "query": query,
+        "notes": (),
+        "created": "",
+        "next_url": _address({"q": query, "after": found.after or ""}) if found.after else "",
+        "first_url": _address({"q": query}) if after else "",
+    }
+
+
+def _new_page(request: Request, typed: CredentialForm, errors: dict[str, str], nonce: str, status: int = 200) -> Response:
+    context = {
+        "form": typed,
+        "errors": errors,
+        "labels": LABELS,
+        "methods": _METHODS,
+        "nonce": nonce,
+        "credential": None,
+        "replace": "",
+        "changes": [],
+        "preserve": status == 422,
+        "only": _only(request, typed),
+    }
+    return render(request, "credentials/new.html", context, fragment="credentials/_form.html", status=status)
+
+
+async def _edit_page(
+    request: Request,
+    credential: Credential,
+    typed: CredentialForm,
+    errors: dict[str, str],
+    *,
+    version: int | None = None,
+    stale: bool = False,
+    status: int = 200,
+) -> Response:
+    context = {
+        "form": typed,
+        "errors": errors,
+        "labels": LABELS,
+        "methods": _METHODS,
+        "nonce": "",
+        "credential": credential,
+        "replace": credential.auth_method.value,
+        "version": credential.version if version is None else version,
+        "changes": _differences(credential, typed) if stale else [],
+        "preserve": status == 422,
+        "only": _only(request, typed),
+        "images": await _repository(request).images_using(actor(request), credential.id),
+    }
+    return render(request, "credentials/edit.html", context, fragment="credentials/_form.html", status=status)
+
+
+async def _delete_page(request: Request, status: int = 200) -> Response:
+    credential = await _repository(request).get(actor(request), request.path_params["id"])
+    context = {"credential": credential, "images": await _repository(request).images_using(actor(request), credential.id)}
+    return render(request, "credentials/delete.html", context, fragment="credentials/_delete.html", status=status)
+
+
+def _differences(credential: Credential, typed: CredentialForm) -> list[tuple[str, str]]:
+    stored = CredentialForm.of(credential)
+    changed = [(LABELS[name], getattr(stored, name)) for name in CredentialForm.__slots__ if getattr(stored, name) != getattr(typed, name)]
+    return changed or [("Saved by", credential.updated_by)]
+
+
+def _only(request: Request, typed: CredentialForm) -> str:
+    """The one method whose fields stand in the form: the chosen one with script, both ("") without."""
+    return typed.auth_method if wants_fragment(request) else ""
+
+
+def _address(values: dict[str, str]) -> str:
+    query = urlencode({name: value for name, value in values.items() if value})
+    return f"/registry-credentials?{query}" if query else "/registry-credentials"
+
+
+ROUTES = [
+    page("/registry-credentials", list_credentials, needs=Permission.SEE, name="registry-credentials"),
+    page("/registry-credentials", create, needs=Permission.EDIT, name="registry-credential-create", methods=["POST"]),
+    page("/registry-credentials/new", new, needs=Permission.EDIT, name="registry-credential-new"),
+    page("/registry-credentials/auth-fields", auth_fields, needs=Permission.EDIT, name="registry-credential-auth-fields"),
+    page("/registry-credentials/key-upload", key_upload, needs=Permission.EDIT, name="registry-credential-key-upload", methods=["POST"]),
+    page("/registry-credentials/{id}", show, needs=Permission.SEE, name="registry-credential"),
+    page("/registry-credentials/{id}", save, needs=Permission.EDIT, name="registry-credential-save", methods=["POST"]),
+    page("/registry-credentials/{id}/delete", ask_delete, needs=Permission.EDIT, name="registry-credential-ask-delete"),
+    page("/registry-credentials/{id}/delete", delete, needs=Permission.EDIT, name="registry-credential-delete", methods=["POST"]),
+]

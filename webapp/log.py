@@ -1,0 +1,92 @@
+"""The log: one line a record on standard error, without secrets even where another part forgot itself.
+
+Only the program's own loggers follow the chosen level. Everybody else's stay at WARNING, because at DEBUG
+the libraries print what is in statements and bodies (`databases` and `aiosqlite` print bound values).
+"""
+
+import logging
+import re
+import sys
+import threading
+import time
+from types import TracebackType
+
+OURS = "webapp"
+
+_TALKATIVE = ("aiosqlite", "asyncio", "databases", "httpcore2", "httpx", "httpx2", "multipart", "python_multipart", "sqlalchemy", "uvicorn")
+
+_WITHHELD = "[withheld]"
+
+_SECRET_NAME = r"[A-Za-z_.-]*(?:token|password|passwd|passphrase|secret|private_key|session|_auth|service_account_key)"  # noqa: S105  a pattern
+
+_REDACTIONS = (
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), _WITHHELD),
+    # A header: `Authorization: Basic …`, or in the repr of a mapping or of a pair.
+    (
+        re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(['\"]?\s*[:=,]\s*)(b?(['\"])(?:\\.|(?!\4).)*\4|[^\r\n]*)"),
+        rf"\1\2{_WITHHELD}",
+    ),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}"), rf"\1 {_WITHHELD}"),
+    # All kinds of token; the accessor, which may be logged, stays.
+    (re.compile(r"\brc_([a-z])_([0-9A-Za-z]{16}_)?[0-9A-Za-z_%-]+"), rf"rc_\1_\2{_WITHHELD}"),
+    (re.compile(rf"(?i)\b({_SECRET_NAME})=(?!=)[^&;\s'\"]+"), rf"\1={_WITHHELD}"),
+    (re.compile(rf"(?i)(['\"]{_SECRET_NAME}['\"]\s*[:,]\s*)b?(['\"])(?:\\.|(?!\2).)*\2"), rf"\1{_WITHHELD}"),
+    (re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:'\"]*:)[^\s/@'\"]+@"), rf"\1{_WITHHELD}@"),
+)
+
+
+def set_up_logging(level: str) -> None:
+    """Log to standard error from `level` (a name such as `info`) on; uncaught exceptions go the same way."""
+    handler = _StandardError()
+    handler.setFormatter(_OneLine())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger(OURS).setLevel(level.upper())
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda caught: _log_uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
+
+
+def redact(text: str) -> str:
+    """The text without anything that has the shape of a token, a password or a private key.
+
+    The last line of defence: nothing that is logged should hold any.
+    """
+    for pattern, replacement in _REDACTIONS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class _OneLine(logging.Formatter):
+    """`TIME LEVEL LOGGER: MESSAGE`, redacted. A traceback follows in lines of its own, indented, so that no text forges a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        lines = [f"{moment}.{int(record.msecs):03}Z {record.levelname} {record.name}: {_on_one_line(redact(record.getMessage()))}"]
+        if record.exc_info:
+            lines += redact(self.formatException(record.exc_info)).splitlines()
+        if record.stack_info:
+            lines += redact(record.stack_info).splitlines()
+        return "\n    ".join(_on_one_line(line) for line in lines)
+
+
+class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]  # generic in the stubs only
+    """Writes to standard error; what cannot be formatted is named, and not quoted as the standard library would."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        kind = sys.exc_info()[0]
+        if kind is not None and not issubclass(kind, OSError):
+            self.stream.write(f"a record of the logger {record.name} could not be written ({kind.__name__})\n")
+
+
+def _on_one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode("ascii") for character in text)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt) or error is None:
+        return
+    logging.getLogger(OURS).critical("the program ends with an error that nobody foresaw", exc_info=(kind, error, traceback))

@@ -1,0 +1,190 @@
+"""`registry-credentials serve`: the web server, with the store and the control socket around it."""
+
+import asyncio
+import errno
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+
+import uvicorn
+
+from webapp.app import create_app
+from webapp.control import control_socket, store_here
+from webapp.errors import ConfigurationError
+from webapp.log import set_up_logging
+from webapp.settings import Settings
+from webapp.store import Store
+from webapp.vault.hygiene import forbid_core_dumps
+
+_SHUTDOWN_SECONDS = 5
+_KEEP_ALIVE_SECONDS = 65  # longer than a proxy in front waits, so that it is the proxy that lets go first
+_MOST_HEAD = 32 * 1024  # bytes of a request's head
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM comes; returns 0. Raises ConfigurationError, and Unavailable when the disk does not let it begin."""
+    forbid_core_dumps()
+    set_up_logging(settings.log_level)
+    with suppress(asyncio.CancelledError):
+        asyncio.run(_serve(settings))
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it listens, and whose signals are handled here: its own end the process with the signal."""
+
+    def __init__(self, config: uvicorn.Config, when_listening: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._when_listening = when_listening
+
+    def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
+        return nullcontext()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._when_listening()
+
+
+async def _serve(settings: Settings) -> None:
+    """Listening comes last: nobody is kept waiting by a store that does not open."""
+    tls = _tls(settings)
+    with _signals_cancel() as stopped, _bound(settings) as sockets:
+        async with store_here(settings) as store, control_socket(store):
+            link = None if await store.accounts.has_members() else _setup_link(store)
+            server = _Server(_config(settings, store, tls), lambda: _announce(settings, link))
+            stopped(server)
+            try:
+                await server.serve(sockets=sockets)
+            except OSError as error:
+                raise _cannot_listen(settings, error) from None
+
+
+def _config(settings: Settings, store: Store, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        create_app(settings, store=store),
+        access_log=False,  # it would print the set-up link
+        log_config=None,
+        log_level=None,
+        http="h11",
+        ws="none",
+        lifespan="on",
+        proxy_headers=False,  # `web/answers.py` has its own rule for them
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        h11_max_incomplete_event_size=_MOST_HEAD,
+    )
+    config.load()
+    config.ssl = tls
+    return config
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """What the certificate and its key make. Raises ConfigurationError."""
+    if settings.tls_cert_file is None or settings.tls_key_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # Without a password function OpenSSL would ask on the terminal, and the server would hang there.
+        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password=lambda: "")
+    except OSError as error:  # SSLError is one
+        reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else error.strerror
+        raise ConfigurationError(
+            f"WEBAPP_TLS_CERT_FILE: {settings.tls_cert_file} and {settings.tls_key_file} (WEBAPP_TLS_KEY_FILE) are no certificate"
+            f" with its private key, in PEM and without a passphrase ({reason})."
+        ) from None
+    return context
+
+
+@contextmanager
+def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
+    """A socket for each address of the host, bound before anything is opened. Raises ConfigurationError."""
+    sockets: list[socket.socket] = []
+    try:
+        refused: OSError | None = None
+        try:
+            addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except OSError as error:
+            raise _cannot_listen(settings, error) from None
+        for family, kind, protocol, _, address in dict.fromkeys(addresses):
+            try:
+                sockets.append(_bind(family, kind, protocol, address))
+            except OSError as error:
+                # `localhost` may name ::1 on a machine without IPv6; another process on one of them is an error.
+                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                    raise _cannot_listen(settings, error) from None
+                refused = error
+        if refused is not None and not sockets:
+            raise _cannot_listen(settings, refused)
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _bind(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> ConfigurationError:
+    where = f"{settings.host} port {settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return ConfigurationError(f"WEBAPP_PORT: another program listens on {where}. Choose another port, or stop that program.")
+    if error.errno == errno.EACCES:
+        return ConfigurationError(f"WEBAPP_PORT: this user may not listen on {where}. Choose a port of 1024 or more.")
+    return ConfigurationError(f"WEBAPP_HOST: listening on {where} is not possible ({error.strerror or error}).")
+
+
+def _setup_link(store: Store) -> str:
+    return f"{store.settings.public_url}/setup?token={store.vault.setup_token().reveal().decode('ascii')}"
+
+
+def _announce(settings: Settings, link: str | None) -> None:
+    """Print where the server is, and the set-up link. Standard output and not the log: logs are kept, and the link is a key."""
+    lines = [f"Serving on {settings.public_url}"]
+    if link is not None:
+        lines.append(f"Set up the account and its first admin here (this works once): {link}")
+    with suppress(OSError):
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
+
+
+@contextmanager
+def _signals_cancel() -> Iterator[Callable[[_Server], None]]:
+    """SIGINT and SIGTERM end what runs: the server in order (at once when it comes again), or, before there is one, the start.
+
+    The function that the block gets names the server.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    servers: list[_Server] = []
+
+    def stop() -> None:
+        if not servers or not servers[0].started:
+            if task is not None:
+                task.cancel()
+            return
+        servers[0].force_exit = servers[0].should_exit
+        servers[0].should_exit = True
+
+    for each in _SIGNALS:
+        loop.add_signal_handler(each, stop)
+    try:
+        yield servers.append
+    finally:
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)
