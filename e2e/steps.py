@@ -51,7 +51,11 @@ def store_key_file(page: Page, name: str, host: str, file: Path) -> None:
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Registry URL").fill(host)
     page.get_by_label("GCP service account key", exact=True).check()
-    page.locator("input[name=service_account_key_file]").set_input_files(file)
+    upload = page.locator("input[name=service_account_key_file]")
+    expect(upload).to_be_visible()
+    # htmx has put the fields in, and listens to them once the mark is gone: sooner than any hand could be.
+    expect(page.locator(".htmx-added")).to_have_count(0)
+    upload.set_input_files(file)
     if script_is_on(page):
         expect(page.locator(".status.good")).to_contain_text("image-puller@")
     save(page)
@@ -78,7 +82,7 @@ def make_bootstrap_token(page: Page) -> str:
     page.goto("/agents")
     page.get_by_role("link", name="New bootstrap token").first.click()
     page.get_by_role("button", name="Create bootstrap token").click()
-    token = page.get_by_label("Bootstrap token").input_value()
+    token = page.get_by_role("textbox", name="Bootstrap token").input_value()
     assert token.startswith("rc_b_")
     return token
 

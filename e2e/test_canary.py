@@ -71,8 +71,7 @@ def test_nothing_holds_the_canary_but_the_agents_own_answer(page: Page, server: 
         assert found_in(handed.content), "the agent is handed it"
         for query in ("?format=yaml", "?format=docker-config&x=1"):
             agent.get("/api/v1/provision" + query, headers=bearer)
-        for url in crawl(member):
-            answers.append((url, member.get(url).content))
+        answers += [(url, member.get(url).content) for url in crawl(member)]
     assert len(answers) > 20
     assert [(url, found_in(body)) for url, body in answers if found_in(body)] == []
     log = server.log.read_bytes()

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from e2e import steps
 from e2e.server import Server
 from tests import system
-from tests.real.registry import Registry
+from tests.real.registry import Registry, token_registry
+from tests.real.service_account import service_account_key
 
 AGENT = "rack1-node07"
 
@@ -24,6 +25,10 @@ def pulled(server: Server, state: Path, to: Path) -> tuple[int, str]:
     system.skopeo()
     done = server.run("agent", "pull", "--state", str(state), "--to", str(to))
     return done.returncode, done.stdout + done.stderr
+
+
+def agent_row(page: Page) -> Locator:
+    return page.locator("#agents-rows").get_by_role("row", name=AGENT)
 
 
 def manifest(layout: Path) -> str:
@@ -42,7 +47,7 @@ def test_a_stored_password_pulls_a_private_image(page: Page, server: Server, htp
     assert status == 0, words
     assert manifest(tmp_path / "layout") == digest
     page.goto("/agents")
-    expect(page.get_by_role("row", name=AGENT)).to_contain_text("Pulled")
+    expect(agent_row(page)).to_contain_text("Pulled")
     page.goto("/audit")
     expect(page.get_by_role("row").filter(has_text="Registry credential handed over")).to_contain_text("private")
 
@@ -60,7 +65,7 @@ def test_a_wrong_password_fails_the_pull_and_the_row_says_so(
     assert status == 1
     assert "not-the-password" not in words
     page.goto("/agents")
-    row = page.get_by_role("row", name=AGENT)
+    row = agent_row(page)
     expect(row).to_contain_text("Failed")
     expect(row).to_contain_text("unauthorized")
     page.goto("/registry-credentials")
@@ -74,9 +79,6 @@ def test_a_wrong_password_fails_the_pull_and_the_row_says_so(
 
 @pytest.mark.parametrize("crlf", [False, True], ids=["lf", "crlf"])
 def test_an_uploaded_key_file_pulls_and_arrives_byte_for_byte(page: Page, server: Server, tmp_path: Path, crlf: bool) -> None:
-    from tests.real.registry import token_registry
-    from tests.real.service_account import service_account_key
-
     key = service_account_key(crlf=crlf)
     file = tmp_path / "key.json"
     file.write_bytes(key)

@@ -3,11 +3,7 @@
 import pytest
 
 from tests import system
-
-try:  # while the house is being built: webapp.app does not import yet
-    from tests.personas import alice, bob, charlie, house, stranger
-except ImportError:
-    pass
+from tests.personas import alice, bob, charlie, house, stranger
 from tests.real.fixtures import htpasswd_registry, open_registry, token_registry
 
 __all__ = ["alice", "bob", "charlie", "house", "htpasswd_registry", "open_registry", "stranger", "token_registry"]

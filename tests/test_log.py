@@ -133,13 +133,15 @@ def test_a_traceback_shows_no_values(capsys: pytest.CaptureFixture[str]) -> None
         raise ValueError("it failed")
 
     try:
-        work("".join(["loc", "al-value"]))
+        work(f"local-{__name__}")
     except ValueError:
         logging.getLogger("webapp").exception("failed")
-    assert "local-value" not in capsys.readouterr().err
+    assert f"local-{__name__}" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["databases", "aiosqlite", "python_multipart.multipart", "sqlalchemy.engine", "asyncio", "httpx2", "uvicorn.error", "anyone"])
+@pytest.mark.parametrize(
+    "name", ["databases", "aiosqlite", "python_multipart.multipart", "sqlalchemy.engine", "asyncio", "httpx2", "uvicorn.error", "anyone"]
+)
 def test_libraries_are_held_at_warning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging("debug")
     logging.getLogger(name).info("values: %s", CANARY)
@@ -181,7 +183,8 @@ def test_what_ends_the_program_or_a_thread_is_redacted_too(capsys: pytest.Captur
     assert printed.count("CRITICAL webapp: ") == 2
     assert CANARY not in printed
     assert "rc_s_" in printed
-    assert printed.count("[withheld]") == 2
+    assert "ValueError: password=[withheld]" in printed
+    assert "rc_s_" in printed.split("[withheld]")[0]
 
 
 def test_warnings_go_to_the_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            opened = store or await stack.enter_async_context(open_store(settings))
+            opened = store if store is not None else await stack.enter_async_context(open_store(settings))
             denials = Denials(opened.chain, opened.clock)
             stack.push_async_callback(denials.close)
             app.state.denials = denials

@@ -23,7 +23,8 @@ async def check_store(database: Database, vault: Vault) -> CheckReport:
     opened = broken = 0
     after = ""
     while rows := await database.fetch_all(
-        "SELECT id, account_id, name, host, auth_method, secret_version, sealed FROM registry_credentials WHERE id > :after ORDER BY id LIMIT :limit",
+        "SELECT id, account_id, name, host, auth_method, secret_version, sealed"
+        " FROM registry_credentials WHERE id > :after ORDER BY id LIMIT :limit",
         {"after": after, "limit": _PAGE},
     ):
         for row in rows:

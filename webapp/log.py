@@ -28,7 +28,7 @@ _REDACTIONS = (
     ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{16,}"), rf"\1 {_WITHHELD}"),
     # All kinds of token; the accessor, which may be logged, stays.
-    (re.compile(r"\brc_([a-z])_([0-9A-Za-z]{16}_)?[0-9A-Za-z_%-]+"), rf"rc_\1_\2{_WITHHELD}"),
+    (re.compile(r"(?:\b|(?<=%[0-9A-Fa-f]{2}))rc_([a-z])_([0-9A-Za-z]{16}_)?[0-9A-Za-z_%-]+"), rf"rc_\1_\2{_WITHHELD}"),
     (re.compile(rf"(?i)\b({_SECRET_NAME})=(?!=)[^&;\s'\"]+"), rf"\1={_WITHHELD}"),
     (re.compile(rf"(?i)(['\"]{_SECRET_NAME}['\"]\s*[:,]\s*)b?(['\"])(?:\\.|(?!\2).)*\2"), rf"\1{_WITHHELD}"),
     (re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:'\"]*:)[^\s/@'\"]+@"), rf"\1{_WITHHELD}@"),

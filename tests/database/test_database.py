@@ -71,7 +71,7 @@ async def test_a_cancelled_page_leaves_nothing_and_the_next_one_can_write(databa
 
 
 async def test_a_failed_commit_replaces_the_connection_and_tells_the_caller(database: Database) -> None:
-    with pytest.raises(Exception, match="cannot commit|no transaction"):
+    with pytest.raises(Exception, match=r"cannot commit|no transaction"):
         async with database.transaction() as transaction:
             await add_account(transaction, "lost")
             await transaction.execute("ROLLBACK")  # so that COMMIT fails, as it does on a full disk

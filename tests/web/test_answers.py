@@ -1,5 +1,6 @@
 """What every answer carries, and what no answer ever lacks."""
 
+from collections.abc import AsyncIterator
 from ipaddress import ip_network
 
 import httpx2
@@ -66,7 +67,7 @@ async def test_a_body_that_is_too_large_is_not_read(alice: httpx2.AsyncClient) -
 
 
 async def test_a_body_of_undeclared_length_is_cut_off_too(alice: httpx2.AsyncClient) -> None:
-    async def endless() -> object:
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(10):
             yield b"x" * 100_000
 

@@ -5,6 +5,9 @@ from typing import Literal
 
 Outcome = Literal["pulled", "failed"]
 
+MOST_CAUSE = 120
+"""Characters of an error that fit into a row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
@@ -29,6 +32,15 @@ class Agent:
     reenrol_until: int | None
     revoked_at: int | None
     version: int
+
+    @property
+    def last_cause(self) -> str:
+        """The end of what the agent saw, for a list: programs that pull images write `what: of what: the cause`."""
+        error = self.last_error or ""
+        if len(error) <= MOST_CAUSE:
+            return error
+        end = error[-MOST_CAUSE:]
+        return f"… {end.partition(': ')[2] or end}"
 
     def may_reenrol(self, now: int) -> bool:
         """Whether a member's permission to enrol under this name again still stands."""

@@ -100,7 +100,8 @@ class BootstrapTokenRepository:
         """End a bootstrap token at once; the agents that it enrolled stay. Raises NotFound."""
         async with self._database.account(actor.account_id).transaction() as transaction:
             row = await transaction.fetch_one(
-                "UPDATE bootstrap_tokens SET revoked_at = :now WHERE account_id = :account_id AND id = :id AND revoked_at IS NULL RETURNING accessor",
+                "UPDATE bootstrap_tokens SET revoked_at = :now"
+                " WHERE account_id = :account_id AND id = :id AND revoked_at IS NULL RETURNING accessor",
                 {"now": self._clock(), "id": token_id},
             )
             if row is not None:

@@ -19,8 +19,9 @@ PAGE = 50
 MOST_IMAGES = 500
 
 _SELECT = (
-    "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.secret_version, c.version, c.updated_at, c.updated_by,"
-    " c.replaced_at, c.replaced_by, (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
+    "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.secret_version, c.version,"
+    " c.updated_at, c.updated_by, c.replaced_at, c.replaced_by,"
+    " (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
     " FROM registry_credentials c WHERE c.account_id = :account_id"
 )
 _NAMED_ALREADY = "Another registry credential of this account has this name. Choose another one."
@@ -156,11 +157,8 @@ class CredentialRepository:
             {"id": stored.id},
         )
         names = ", ".join(row["name"] for row in rows) + (f" and {stored.images - 5} more" if stored.images > 5 else "")
-        raise Invalid(
-            {
-                "registry_url": f"Images at {stored.host} use this credential ({names}), so its host has to stay. Create another credential instead."
-            }
-        )
+        sentence = f"Images at {stored.host} use this credential ({names}), so its host has to stay. Create another credential instead."
+        raise Invalid({"registry_url": sentence})
 
     def _seal(self, actor: Actor, credential_id: str, secret_version: int, fields: CredentialFields, secret: Secret) -> Sealed:
         return self._vault.seal(secret, seal_context(actor.account_id, credential_id, secret_version, fields.host, fields.auth_method))

@@ -41,7 +41,8 @@ def refuse_newer(applied: list[int]) -> None:
     newest = migrations()[-1].number
     if applied and max(applied) > newest:
         raise ConfigurationError(
-            f"WEBAPP_DATABASE_URL: the database is at migration {max(applied)}, and this program knows {newest} at the most. Run the newer program."
+            f"WEBAPP_DATABASE_URL: the database is at migration {max(applied)}, and this program knows {newest} at the most."
+            " Run the newer program."
         )
 
 

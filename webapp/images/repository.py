@@ -127,9 +127,10 @@ class ImageRepository:
                     raise Stale(f"{image.updated_by} saved this image meanwhile.")
                 await self._refuse(transaction, fields, image_id)
                 await transaction.execute(
-                    "UPDATE images SET name = :name, name_key = :name_key, description = :description, docker_image_url = :docker_image_url,"
-                    " reference = :reference, host = :host, registry_credential_id = :credential_id, version = version + 1,"
-                    " updated_at = :now, updated_by = :who WHERE account_id = :account_id AND id = :id",
+                    "UPDATE images SET name = :name, name_key = :name_key, description = :description,"
+                    " docker_image_url = :docker_image_url, reference = :reference, host = :host,"
+                    " registry_credential_id = :credential_id, version = version + 1, updated_at = :now, updated_by = :who"
+                    " WHERE account_id = :account_id AND id = :id",
                     {"id": image_id, "now": self._clock(), "who": actor.label, **_values(fields)},
                 )
                 await self._chain.append(
@@ -190,7 +191,8 @@ class ImageRepository:
 
 async def _use(fetch_all: Any, image_id: str) -> ImageUse:
     agents = await fetch_all(
-        "SELECT id, name FROM agents WHERE account_id = :account_id AND image_id = :id AND revoked_at IS NULL ORDER BY name_key LIMIT :limit",
+        "SELECT id, name FROM agents WHERE account_id = :account_id AND image_id = :id AND revoked_at IS NULL"
+        " ORDER BY name_key LIMIT :limit",
         {"id": image_id, "limit": MOST_CHOICES},
     )
     default = await fetch_all("SELECT id FROM accounts WHERE id = :account_id AND default_image_id = :id", {"id": image_id})

@@ -20,6 +20,11 @@ _INTENDED = (
     " WHERE g.account_id = :account_id AND g.id = :agent_id AND g.revoked_at IS NULL"
 )
 
+_SEEN = "UPDATE agents SET last_seen_at = :now WHERE account_id = :account_id AND id = :id"
+_USED = (
+    "UPDATE agent_tokens SET used_at = :now WHERE account_id = :account_id AND agent_id = :id AND accessor = :accessor AND used_at IS NULL"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Intended:
@@ -77,15 +82,8 @@ class ProvisionRepository:
     @staticmethod
     def seen(agent: Actor, now: int) -> list[tuple[str, Values]]:
         """The statements that record that the agent was here and has used its token."""
-        values = {"now": now, "account_id": agent.account_id, "id": agent.id, "accessor": agent.accessor}
-        return [
-            ("UPDATE agents SET last_seen_at = :now WHERE account_id = :account_id AND id = :id", values),
-            (
-                "UPDATE agent_tokens SET used_at = :now"
-                " WHERE account_id = :account_id AND agent_id = :id AND accessor = :accessor AND used_at IS NULL",
-                values,
-            ),
-        ]
+        values = {"now": now, "account_id": agent.account_id, "id": agent.id}
+        return [(_SEEN, values), (_USED, {**values, "accessor": agent.accessor})]
 
     async def touch(self, agent: Actor) -> None:
         """Record that the agent was here although it was handed nothing; at most once a minute."""
@@ -108,7 +106,8 @@ class ProvisionRepository:
         now = self._clock()
         async with self._database.account(agent.account_id).transaction() as transaction:
             row = await transaction.fetch_one(
-                "SELECT reference, outcome, digest, error FROM provisions WHERE account_id = :account_id AND agent_id = :agent_id AND id = :id",
+                "SELECT reference, outcome, digest, error FROM provisions"
+                " WHERE account_id = :account_id AND agent_id = :agent_id AND id = :id",
                 {"agent_id": agent.id, "id": result.provision_id},
             )
             if row is None:

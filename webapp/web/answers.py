@@ -75,7 +75,10 @@ class Answers:
             _logger.exception("request %s failed", state["request_id"])
             if status:
                 raise
-            detail = f"This is a fault of the program and not of what you did. Nothing was saved. The log has it as request {state['request_id']}."
+            detail = (
+                "This is a fault of the program and not of what you did. Nothing was saved."
+                f" The log has it as request {state['request_id']}."
+            )
             await error_answer(_request(scope), 500, "internal", "Something went wrong", detail)(scope, receive, send_with_headers)
         finally:
             took = (time.perf_counter() - started) * 1000
@@ -96,7 +99,7 @@ class Answers:
 
 def client_address(scope: Scope, trusted: tuple[IPv4Network | IPv6Network, ...]) -> str | None:
     """The caller's IP address: the peer's, or, behind trusted proxies, the last address that none of them is."""
-    peer = scope["client"][0] if scope.get("client") else None
+    peer: str | None = scope["client"][0] if scope.get("client") else None
     if peer is None or not _is_in(peer, trusted):
         return peer
     forwarded = Headers(scope=scope).get("x-forwarded-for", "")

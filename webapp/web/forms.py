@@ -58,15 +58,15 @@ class Form:
 
 async def read_form(request: Request) -> Form:
     """Parse the request's form. Raises TooLarge beyond the limits, Invalid when it is no form."""
+    # The parser counts a field as it is encoded (%0A and CRLF for a line's end), people as it is: `_form` holds it to MOST_PART.
     try:
-        async with request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=MOST_PART) as data:
+        async with request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=MOST_BODY) as data:
             return await _form(data)
     except HTTPException as error:
-        detail = str(error.detail)
-        if detail.startswith(("Too many", "Part exceeded")):
-            raise TooLarge(
-                f"The form is beyond the limit: {MOST_FIELDS} fields, {MOST_FILES} file, {MOST_PART // 1024} KiB a field."
-            ) from None
+        if error.status_code == 413:
+            raise TooLarge(f"The request is beyond the limit of {MOST_BODY // 1024} KiB, so it was not read.") from None
+        if str(error.detail).startswith("Too many"):
+            raise TooLarge(f"The form is beyond the limit: {MOST_FIELDS} fields and {MOST_FILES} file.") from None
         raise Invalid({"": "The form could not be read. Reload the page and send it again."}) from None
 
 
@@ -79,8 +79,9 @@ async def _form(data: FormData) -> Form:
             # A file input in which nothing was chosen sends a part without a name and without content.
             if value.filename or content:
                 uploads[name] = Upload(value.filename or "", Secret(content))
-        elif len(value) > MOST_PART:
-            raise TooLarge(f"The field {name} is longer than {MOST_PART // 1024} KiB.")
-        else:
-            texts[name] = value.replace("\r\n", "\n")
+            continue
+        text = value.replace("\r\n", "\n")
+        if len(text.encode("utf-8", "surrogatepass")) > MOST_PART:
+            raise TooLarge(f"The field {name[:40]} is longer than the limit of {MOST_PART // 1024} KiB.")
+        texts[name] = text
     return Form(texts, uploads)
