@@ -15,6 +15,7 @@ import pytest
 from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
+from webapp.accounts.member import member_mac
 from webapp.actor import Actor
 from webapp.app import create_app
 from webapp.clock import HOUR
@@ -109,15 +110,21 @@ class House:
 
     async def move_in(self, persona: Persona) -> None:
         """Make the persona's account, when it is not there yet, and its member."""
+        row = {"id": persona.member_id, "email_key": persona.email, "role": persona.role, "password_hash": password_hash()}
         async with self.store.database.account(persona.account_id).transaction() as transaction:
             await transaction.execute(
                 "INSERT INTO accounts (id, name, version, created_at) VALUES (:account_id, :name, 1, :now) ON CONFLICT (id) DO NOTHING",
                 {"name": persona.account_name, "now": self.clock()},
             )
             await transaction.execute(
-                "INSERT INTO members (id, account_id, email, email_key, role, password_hash, version, created_at)"
-                " VALUES (:id, :account_id, :email, :email, :role, :hash, 1, :now)",
-                {"id": persona.member_id, "email": persona.email, "role": persona.role, "hash": password_hash(), "now": self.clock()},
+                "INSERT INTO members (id, account_id, email, email_key, role, password_hash, mac, version, created_at)"
+                " VALUES (:id, :account_id, :email, :email_key, :role, :password_hash, :mac, 1, :now)",
+                {
+                    **row,
+                    "mac": member_mac(self.store.vault, {**row, "account_id": persona.account_id}),
+                    "email": persona.email,
+                    "now": self.clock(),
+                },
             )
 
     async def audit(self) -> list[dict[str, object]]:

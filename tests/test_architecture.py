@@ -14,12 +14,31 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-FOUNDATION = {"actor", "chain", "clock", "database", "errors", "ids", "log", "names", "nonce", "reference", "settings", "vault"}
+FOUNDATION = {
+    *(
+        "actor",
+        "chain",
+        "clock",
+        "database",
+        "errors",
+        "ids",
+        "log",
+        "names",
+        "network",
+        "nonce",
+        "records",
+        "reference",
+        "settings",
+        "withheld",
+    ),
+    "vault",
+}
 WEB = {"web"}
 SLICES = {"accounts", "agents", "audit", "credentials", "images", "provisioning", "secrets"}
 TOP = {"__main__", "app", "check", "cli", "commands", "control", "serve", "store"}
 AGENT = {"reference_agent"}
-"""The program on the other machine: it shares the grammar of references with the server, and nothing else."""
+"""The program on the other machine: it shares the grammar of references with the server, what withholds a secret, and nothing else."""
+SHARED_WITH_AGENT = ("webapp.reference", "webapp.withheld")
 
 FLOORS = ("foundation", "web", "slices", "top")
 FLOOR_OF = {part: floor for floor, parts in zip(FLOORS, (FOUNDATION, WEB, SLICES, TOP | AGENT), strict=True) for part in parts}
@@ -56,8 +75,8 @@ def _why_not(module: str, other: str) -> str | None:
     """What is wrong with this one import, or None."""
     mine, theirs = _part(module), _part(other)
     if mine in AGENT:
-        allowed = other == "webapp.reference" or other.partition(".")[0] in sys.stdlib_module_names
-        return None if allowed else f"{module} imports {other}: it takes the standard library and webapp.reference only"
+        allowed = other in SHARED_WITH_AGENT or other.partition(".")[0] in sys.stdlib_module_names
+        return None if allowed else f"{module} imports {other}: it takes the standard library and {' and '.join(SHARED_WITH_AGENT)} only"
     if not other.startswith("webapp."):
         return _why_not_third_party(module, other)
     if mine not in FLOOR_OF or theirs not in FLOOR_OF or module == "webapp":
@@ -178,8 +197,8 @@ def test_all_arrows_point_down() -> None:
         ("webapp.databases", "import aiosqlite", "only webapp.database.* may"),
         ("webapp.credentials.forms", "from cryptography.hazmat.primitives import serialization", "service_account_key may"),
         ("webapp.images.routes", "from starlette.routing import Route", "none is without a permission"),
-        ("webapp.reference_agent", "import httpx2", "standard library and webapp.reference only"),
-        ("webapp.reference_agent", "from webapp.errors import AppError", "standard library and webapp.reference only"),
+        ("webapp.reference_agent", "import httpx2", "standard library and webapp.reference and webapp.withheld only"),
+        ("webapp.reference_agent", "from webapp.errors import AppError", "standard library and webapp.reference and webapp.withheld only"),
         ("webapp.vault.keyring", "from webapp.vault.root_key import RootKey", "these import each other in a circle"),
         ("webapp.helpers", "", "webapp.helpers has no floor"),
     ],

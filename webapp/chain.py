@@ -12,7 +12,7 @@ from typing import Literal
 
 from webapp.actor import Actor
 from webapp.clock import Clock
-from webapp.database import AccountTransaction, Database, Transaction, Values
+from webapp.database import AccountTransaction, Batch, Database, Transaction, Values
 from webapp.vault import Vault
 
 FIRST_MAC = bytes(32)
@@ -58,10 +58,10 @@ class AuditChain:
         self._vault = vault
         self._clock = clock
         self._head: _Head | None = None
-        self._pending: tuple[Transaction, _Head] | None = None
+        self._pending: tuple[Transaction | Batch, _Head] | None = None
 
-    async def append(self, transaction: Transaction | AccountTransaction, actor: Actor, event: Event) -> None:
-        """Write the event's row in the caller's transaction. Raises Unavailable."""
+    async def append(self, transaction: Transaction | AccountTransaction | Batch, actor: Actor, event: Event) -> None:
+        """Write the event's row in the caller's transaction or batch; of what it writes, the last. Raises Unavailable."""
         whole = transaction.whole if isinstance(transaction, AccountTransaction) else transaction
         head = await self._head_in(whole)
         row = self._row(head.chain, head.seq + 1, actor, event)
@@ -75,14 +75,14 @@ class AuditChain:
         Returns once the row is committed and synced. Raises Unavailable, and then nothing was written.
         """
 
-        async def write(transaction: Transaction) -> None:
+        async def write(transaction: Batch) -> None:
             for sql, values in statements:
                 await transaction.execute(sql, values)
             await self.append(transaction, actor, event)
 
         await self._database.submit(write)
 
-    async def _head_in(self, transaction: Transaction) -> _Head:
+    async def _head_in(self, transaction: Transaction | Batch) -> _Head:
         if self._pending is not None and self._pending[0] is transaction:
             return self._pending[1]
         transaction.on_commit(self._keep)

@@ -8,6 +8,7 @@ from argon2 import PasswordHasher
 
 from tests.personas import PASSWORD, House
 from webapp.accounts import repository
+from webapp.accounts.member import member_mac
 from webapp.clock import DAY, HOUR, MINUTE, SECOND
 from webapp.settings import Settings
 
@@ -225,14 +226,28 @@ async def test_a_sign_in_elsewhere_does_not_clear_the_way_for_guesses(house: Hou
 async def test_a_hash_of_older_parameters_is_made_anew(house: House, stranger: httpx2.AsyncClient) -> None:
     old = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
     async with house.store.database.account(house.alice.account_id).transaction() as transaction:
-        await transaction.execute(
-            "UPDATE members SET password_hash = :old WHERE account_id = :account_id AND id = :id", {"old": old, "id": house.alice.member_id}
+        row = await transaction.fetch_one(
+            "SELECT * FROM members WHERE account_id = :account_id AND id = :id", {"id": house.alice.member_id}
         )
+        assert row is not None
+        mac = member_mac(house.store.vault, {**row, "password_hash": old})
+        await transaction.update("members", house.alice.member_id, {"password_hash": old, "mac": mac})
     await sign_in(stranger)
     row = await house.store.database.fetch_one("SELECT password_hash FROM members WHERE id = :id", {"id": house.alice.member_id})
     assert row is not None
     assert "m=47104,t=1,p=1" in row["password_hash"]
     assert (await sign_in(await house.client())).status_code == 303
+
+
+async def test_who_writes_to_the_database_gives_nobody_a_password_or_a_role(house: House, stranger: httpx2.AsyncClient) -> None:
+    bob = await house.signed_in(house.bob)
+    assert (await bob.get("/images")).status_code == 200
+    mallorys = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1).hash("mallory knows this one")
+    async with house.store.database.account(house.alice.account_id).transaction() as transaction:
+        await transaction.update("members", house.alice.member_id, {"password_hash": mallorys})
+        await transaction.update("members", house.bob.member_id, {"role": "admin"})
+    assert (await sign_in(stranger, house.alice.email, "mallory knows this one")).status_code == 422
+    assert (await bob.get("/images")).status_code == 303, "the session of a member whose row was changed is none"
 
 
 async def test_a_read_is_no_write(house: House, alice: httpx2.AsyncClient) -> None:

@@ -3,9 +3,10 @@
 import pytest
 
 from tests.personas import TestClock
-from webapp.accounts.throttle import FREE, LONGEST_DELAY, Kind, Throttle, delay_after, network_of
+from webapp.accounts.throttle import FREE, LONGEST_DELAY, Kind, Throttle, delay_after
 from webapp.clock import HOUR, MINUTE, SECOND
 from webapp.errors import TooMany
+from webapp.network import network_of
 
 ANA: tuple[Kind, str] = ("account", "ana@example.com")
 

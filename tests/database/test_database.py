@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from webapp.database import Database, DuplicateKey, Transaction
+from webapp.database import Batch, Database, DuplicateKey, Transaction
 from webapp.database.migrations import migrate, migrations, refuse_newer
 from webapp.database.sqlite import inspect, path_of, url_of
 from webapp.errors import ConfigurationError, Unavailable
@@ -24,7 +24,7 @@ async def database(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Database
     await opened.close()
 
 
-async def add_account(transaction: Transaction, account_id: str) -> None:
+async def add_account(transaction: Transaction | Batch, account_id: str) -> None:
     await transaction.execute("INSERT INTO accounts (id, name, version, created_at) VALUES (:id, 'x', 1, 1)", {"id": account_id})
 
 
@@ -94,8 +94,8 @@ async def test_pages_and_batches_never_interleave(database: Database) -> None:
                 raise LookupError
 
     def batched(number: int) -> "asyncio.Future[None]":
-        async def write(transaction: Transaction) -> None:
-            await add_account(transaction, f"row-{number}")
+        async def write(batch: Batch) -> None:
+            await add_account(batch, f"row-{number}")
 
         return asyncio.ensure_future(database.submit(write))
 
@@ -106,11 +106,11 @@ async def test_pages_and_batches_never_interleave(database: Database) -> None:
 
 
 async def test_every_request_of_a_batch_that_fails_is_told(database: Database) -> None:
-    async def good(transaction: Transaction) -> None:
-        await add_account(transaction, "good")
+    async def good(batch: Batch) -> None:
+        await add_account(batch, "good")
 
-    async def bad(transaction: Transaction) -> None:
-        await transaction.execute("INSERT INTO accounts (id) VALUES (NULL)")
+    async def bad(batch: Batch) -> None:
+        await batch.execute("INSERT INTO accounts (id) VALUES (NULL)")
 
     results = await asyncio.gather(database.submit(good), database.submit(bad), return_exceptions=True)
     assert all(isinstance(result, Unavailable) for result in results)
@@ -188,10 +188,10 @@ async def test_deleted_values_are_overwritten_on_disk(tmp_path: Path) -> None:
 
 
 def test_inspecting_changes_no_byte(tmp_path: Path) -> None:
-    assert inspect(tmp_path / "none.sqlite3", ("SELECT 1",)) is None
+    assert inspect(url_of(tmp_path / "none.sqlite3"), ("SELECT 1",)) is None
     not_ours = tmp_path / "store.sqlite3"
     not_ours.write_bytes(b"this is no database, and is long enough to be looked at" * 100)
     before = not_ours.read_bytes()
     with pytest.raises(ConfigurationError, match="cannot be read as a database"):
-        inspect(not_ours, ("SELECT id FROM installation",))
+        inspect(url_of(not_ours), ("SELECT id FROM installation",))
     assert not_ours.read_bytes() == before

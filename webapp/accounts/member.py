@@ -1,10 +1,13 @@
 """A member: a person of an account, and the email address that they sign in with."""
 
+import hmac
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from webapp.names import key_of
+from webapp.vault import Vault
 
 Role = Literal["admin", "editor", "viewer"]
 
@@ -23,6 +26,19 @@ class Member:
     account_id: str
     email: str
     role: Role
+
+
+def member_mac(vault: Vault, row: Mapping[str, Any]) -> bytes:
+    """What a member's row holds over its id, account, email, role and password.
+
+    So whoever can write to the database can neither give a member another password nor another role.
+    """
+    return vault.row_mac("member", [row[name] for name in ("id", "account_id", "email_key", "role", "password_hash")])
+
+
+def is_genuine(vault: Vault, row: Mapping[str, Any]) -> bool:
+    """Whether the row, with its `mac`, is one that this program wrote."""
+    return hmac.compare_digest(row["mac"], member_mac(vault, row))
 
 
 @dataclass(frozen=True, slots=True)

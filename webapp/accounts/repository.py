@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from webapp.accounts.account import Account, ImageChoice, name_from_email
 from webapp.accounts.device import device_cookie, device_of
-from webapp.accounts.member import Email, Member, Role, key_to_look_for, parse_email
+from webapp.accounts.member import Email, Member, Role, is_genuine, key_to_look_for, member_mac, parse_email
 from webapp.accounts.password import check_new_password, hash_password, needs_rehash, verify
 from webapp.accounts.session import Browser, Refused, SessionFacts, SignedIn
 from webapp.accounts.sessions import Sessions
-from webapp.accounts.throttle import Kind, Throttle, network_of
+from webapp.accounts.throttle import Kind, Throttle
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
@@ -17,6 +17,7 @@ from webapp.database import AccountTransaction, Database, DuplicateKey, Row, Tra
 from webapp.errors import Conflict, Invalid, NotFound, Stale, Unavailable
 from webapp.ids import new_id
 from webapp.names import Name
+from webapp.network import network_of
 from webapp.vault import Secret, Vault
 
 _ACCOUNT = (
@@ -94,7 +95,7 @@ class AccountRepository:
         """
         key = key_to_look_for(email)
         row = await self._database.fetch_one(
-            "SELECT id, account_id, email, role, password_hash FROM members WHERE email_key = :key", {"key": key}
+            "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE email_key = :key", {"key": key}
         )
         member = None if row is None else _member(row)
         device = device_of(self._vault, browser.device, "" if member is None else member.id)
@@ -106,7 +107,7 @@ class AccountRepository:
         except Unavailable:
             self._throttle.succeeded(attempt)  # nothing was tried
             raise
-        if not right or row is None or member is None:
+        if not right or row is None or member is None or not self._is_genuine(row):
             return Refused(member)
         self._throttle.succeeded(attempt, clear=own)
         stronger = await hash_password(password) if needs_rehash(row["password_hash"]) else None
@@ -114,8 +115,14 @@ class AccountRepository:
         async with self._database.account(member.account_id).transaction() as transaction:
             if stronger is not None:
                 await transaction.execute(
-                    "UPDATE members SET password_hash = :new WHERE account_id = :account_id AND id = :id AND password_hash = :old",
-                    {"new": stronger, "id": member.id, "old": row["password_hash"]},
+                    "UPDATE members SET password_hash = :new, mac = :mac"
+                    " WHERE account_id = :account_id AND id = :id AND password_hash = :old",
+                    {
+                        "new": stronger,
+                        "mac": member_mac(self._vault, {**row, "password_hash": stronger}),
+                        "id": member.id,
+                        "old": row["password_hash"],
+                    },
                 )
             session = await self._sessions.begin(transaction, actor, member, browser.user_agent)
         return SignedIn(member, session, self._device_cookie(member, device))
@@ -157,10 +164,12 @@ class AccountRepository:
         subject: list[tuple[Kind, str]] = [("session", actor.accessor or actor.id)]
         attempt = self._throttle.begin(subject)
         row = await self._database.account(actor.account_id).fetch_one(
-            "SELECT password_hash FROM members WHERE account_id = :account_id AND id = :id", {"id": actor.id}
+            "SELECT id, account_id, email_key, role, password_hash, mac FROM members WHERE account_id = :account_id AND id = :id",
+            {"id": actor.id},
         )
         try:
-            right = await verify(None if row is None else row["password_hash"], password) and row is not None
+            right = await verify(None if row is None else row["password_hash"], password)
+            right = right and row is not None and self._is_genuine(row)
         except Unavailable:
             self._throttle.succeeded(attempt)  # nothing was tried
             raise
@@ -221,22 +230,28 @@ class AccountRepository:
         self, transaction: Transaction, actor: Actor, account_id: str, email: Email, role: Role, password_hash: str
     ) -> Member:
         member = Member(new_id(), account_id, email.text, role)
+        row = {
+            "id": member.id,
+            "account_id": account_id,
+            "email": email.text,
+            "email_key": email.key,
+            "role": role,
+            "password_hash": password_hash,
+        }
         await transaction.execute(
-            "INSERT INTO members (id, account_id, email, email_key, role, password_hash, version, created_at)"
-            " VALUES (:id, :account_id, :email, :email_key, :role, :password_hash, 1, :now)",
-            {
-                "id": member.id,
-                "account_id": account_id,
-                "email": email.text,
-                "email_key": email.key,
-                "role": role,
-                "password_hash": password_hash,
-                "now": self._clock(),
-            },
+            "INSERT INTO members (id, account_id, email, email_key, role, password_hash, mac, version, created_at)"
+            " VALUES (:id, :account_id, :email, :email_key, :role, :password_hash, :mac, 1, :now)",
+            {**row, "mac": member_mac(self._vault, row), "now": self._clock()},
         )
         event = Event("member.create", "member", member.id, member.email, detail=f"role: {role}")
         await self._chain.append(transaction, replace(actor, account_id=account_id), event)
         return member
+
+    def _is_genuine(self, row: Row) -> bool:
+        if is_genuine(self._vault, row):
+            return True
+        _logger.error("the row of member %s was not written by this program, so nobody signs in with it", row["id"])
+        return False
 
     def _device_cookie(self, member: Member, device: str | None) -> Secret:
         return Secret(device_cookie(self._vault, member.id, device).encode("ascii"))

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 
-from webapp.accounts.member import Member
+from webapp.accounts.member import Member, is_genuine
 from webapp.accounts.session import ABSOLUTE, IDLE, SEEN_EVERY, SessionFacts
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
@@ -16,7 +16,8 @@ _KEPT_AFTER_EXPIRY = 30 * DAY
 _LONGEST_USER_AGENT = 200
 
 _SELECT = (
-    "SELECT s.accessor, s.account_id, s.member_id, s.mac, s.seen_at, s.expires_at, s.password_at, m.email, m.role, a.name AS account_name"
+    "SELECT s.accessor, s.account_id, s.member_id, s.mac, s.seen_at, s.expires_at, s.password_at,"
+    " m.id, m.email, m.email_key, m.role, m.password_hash, m.mac AS member_mac, a.name AS account_name"
     " FROM sessions s JOIN members m ON m.id = s.member_id AND m.account_id = s.account_id JOIN accounts a ON a.id = s.account_id"
     " WHERE s.accessor = :accessor AND s.ended_at IS NULL"
 )
@@ -46,6 +47,9 @@ class Sessions:
         if row is None or not self._vault.token_matches(
             token, row["mac"], owner=row["member_id"], account_id=row["account_id"], expires_at=row["expires_at"]
         ):
+            return None
+        if not is_genuine(self._vault, {**row, "mac": row["member_mac"]}):
+            _logger.error("the row of member %s was not written by this program, so its sessions are none", row["member_id"])
             return None
         now = self._clock()
         if now >= row["expires_at"] or now - row["seen_at"] > IDLE:

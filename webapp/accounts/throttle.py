@@ -9,7 +9,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
 from webapp.clock import HOUR, SECOND, Clock
@@ -112,17 +111,6 @@ class Throttle:
 def delay_after(failures: int, free: int) -> int:
     """The delay after so many failures, in milliseconds: none for those that are free, then 2, 4, 8 … 900 seconds."""
     return 0 if failures <= free else min(SECOND << min(failures - free, 20), LONGEST_DELAY)
-
-
-def network_of(address: str | None) -> str:
-    """Whom an address stands for: itself, or the /64 that one subscriber has of IPv6 (RFC 6177)."""
-    try:
-        parsed = ip_address(address or "")
-    except ValueError:
-        return address or "?"
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped) if parsed.ipv4_mapped is not None else str(IPv6Address(int(parsed) >> 64 << 64))
 
 
 def _key(kind: Kind, name: str) -> Key:

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from webapp.credentials.credential import GCP_USERNAME, AuthMethod, Credential, CredentialFields
@@ -10,7 +10,7 @@ from webapp.credentials.service_account_key import check_key_file
 from webapp.names import parse_description, parse_name
 from webapp.reference import RegistryHost
 from webapp.vault import Secret
-from webapp.web.forms import Form
+from webapp.web.forms import Form, pasted_or_uploaded
 
 LABELS = {
     "name": "Name",
@@ -52,6 +52,10 @@ class CredentialForm:
         method = form.text("auth_method") or AuthMethod.PASSWORD.value
         return cls(form.text("name"), form.text("description"), form.text("registry_url"), method, form.text("username"))
 
+    def to_show(self) -> "CredentialForm":
+        """The form for a page: without what stands before an @ in the Registry URL, which may well be a password."""
+        return replace(self, registry_url=self.registry_url.rpartition("@")[2])
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedCredential:
@@ -88,15 +92,10 @@ def key_file_secret(form: Form) -> Secret:
 
     Raises ValueError with a sentence, also when both are there, or none.
     """
-    upload, pasted = form.upload("service_account_key_file"), form.secret("service_account_key")
-    if upload is not None and pasted is not None:
-        raise ValueError(
-            "There is a pasted key and an uploaded file. Empty the editor, or take the file away, so that it is clear which one counts."
-        )
-    secret = upload.content if upload is not None else pasted
+    secret = pasted_or_uploaded(form, "service_account_key", "service_account_key_file")
     if secret is None:
         raise ValueError("Paste the JSON of the service account key, or upload the .json key file.")
-    check_key_file(secret.reveal())
+    check_key_file(secret.reveal(), uploaded=form.upload("service_account_key_file") is not None)
     return secret
 
 

@@ -1,21 +1,17 @@
 """Registry credentials in the database: values go in sealed, and come out only at the hand-over."""
 
-from dataclasses import dataclass
-from typing import Any
-
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.credentials.credential import AuthMethod, Credential, CredentialFields, seal_context
-from webapp.database import AccountTransaction, Database, DuplicateKey, Row
-from webapp.database.search import contains
-from webapp.errors import Conflict, Invalid, NotFound, Stale
+from webapp.database import AccountTransaction, Database, Row
+from webapp.errors import Conflict, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.nonce import spend_nonce
+from webapp.records import Page, page_by_name, refuse_stale, unique_name
 from webapp.reference import same_registry
 from webapp.vault import Sealed, Secret, Vault
 
-PAGE = 50
 MOST_IMAGES = 500
 
 _SELECT = (
@@ -24,15 +20,6 @@ _SELECT = (
     " (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
     " FROM registry_credentials c WHERE c.account_id = :account_id"
 )
-_NAMED_ALREADY = "Another registry credential of this account has this name. Choose another one."
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialPage:
-    """A page of registry credentials; `after` is the key of the next page, None on the last one."""
-
-    credentials: list[Credential]
-    after: str | None
 
 
 class CredentialRepository:
@@ -44,17 +31,10 @@ class CredentialRepository:
         self._chain = chain
         self._clock = clock
 
-    async def page(self, actor: Actor, *, query: str = "", after: str = "") -> CredentialPage:
+    async def page(self, actor: Actor, *, query: str = "", after: str = "") -> Page[Credential]:
         """Registry credentials by name, 50 a page, whose name holds the query."""
-        sql, values = _SELECT, dict[str, Any](limit=PAGE + 1)
-        if query:
-            sql += " AND c.name_key LIKE :pattern ESCAPE '!'"
-            values["pattern"] = contains(query)
-        if after:
-            sql += " AND c.name_key > :after"
-            values["after"] = after
-        rows = await self._database.account(actor.account_id).fetch_all(sql + " ORDER BY c.name_key LIMIT :limit", values)
-        return CredentialPage([_credential(row) for row in rows[:PAGE]], rows[PAGE - 1]["name_key"] if len(rows) > PAGE else None)
+        account = self._database.account(actor.account_id)
+        return await page_by_name(account, _SELECT, _credential, table="c", query=query, after=after)
 
     async def get(self, actor: Actor, credential_id: str) -> Credential:
         """One registry credential. Raises NotFound."""
@@ -69,26 +49,21 @@ class CredentialRepository:
         )
         return [(row["id"], row["name"]) for row in rows]
 
-    async def add(self, actor: Actor, fields: CredentialFields, secret: Secret, nonce: str = "") -> Credential:
-        """Store a registry credential. A nonce that was spent leads to the one that it made. Raises Invalid."""
+    async def add(self, actor: Actor, fields: CredentialFields, secret: Secret, nonce: str = "") -> tuple[Credential, bool]:
+        """Store a registry credential; returns it, and whether it is new: a nonce that was spent leads to the one that it made.
+
+        Raises Invalid, and NotFound when that one is gone.
+        """
         credential_id, now = new_id(), self._clock()
         sealed = self._seal(actor, credential_id, 1, fields, secret)
-        try:
-            async with self._database.account(actor.account_id).transaction() as transaction:
-                earlier = await spend_nonce(transaction, nonce, credential_id, now)
-                if earlier is None:
-                    await self._refuse_name(transaction, fields, "")
-                    await transaction.execute(
-                        "INSERT INTO registry_credentials (id, account_id, name, name_key, description, host, auth_method, username,"
-                        " sealed, kek_id, secret_version, version, created_at, updated_at, updated_by, replaced_at, replaced_by)"
-                        " VALUES (:id, :account_id, :name, :name_key, :description, :host, :auth_method, :username,"
-                        " :sealed, :kek_id, 1, 1, :now, :now, :who, :now, :who)",
-                        {"id": credential_id, "now": now, "who": actor.label, **_values(fields), **_sealed_values(sealed)},
-                    )
-                    await self._chain.append(transaction, actor, _event("create", credential_id, fields.name, 1, fields.host))
-        except DuplicateKey:
-            raise Invalid({"name": _NAMED_ALREADY}) from None
-        return await self.get(actor, earlier or credential_id)
+        async with unique_name(self._database.account(actor.account_id), "registry credential") as transaction:
+            earlier = await spend_nonce(transaction, nonce, credential_id, now)
+            if earlier is None:
+                made = {"id": credential_id, "version": 1, "created_at": now, "updated_at": now, "updated_by": actor.label}
+                value = {**_sealed_columns(sealed, 1), "replaced_at": now, "replaced_by": actor.label}
+                await transaction.insert("registry_credentials", {**made, **_columns(fields), **value})
+                await self._chain.append(transaction, actor, _event("create", credential_id, fields.name, 1, fields.host))
+        return await self.get(actor, earlier or credential_id), earlier is None
 
     async def save(
         self, actor: Actor, credential_id: str, fields: CredentialFields, secret: Secret | None, version: int | None
@@ -98,17 +73,12 @@ class CredentialRepository:
         Raises NotFound; Stale when somebody else saved it since `version`; Invalid, also when the host or the
         method changes without a new value, and when images of the old host use it.
         """
-        try:
-            async with self._database.account(actor.account_id).transaction() as transaction:
-                stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
-                if version is not None and stored.version != version:
-                    raise Stale(f"{stored.updated_by} saved this registry credential meanwhile.")
-                await self._refuse_name(transaction, fields, credential_id)
-                _refuse_collecting(stored, fields, secret)
-                await self._refuse_leaving_images(transaction, stored, fields)
-                await self._write(transaction, actor, stored, fields, secret)
-        except DuplicateKey:
-            raise Invalid({"name": _NAMED_ALREADY}) from None
+        async with unique_name(self._database.account(actor.account_id), "registry credential") as transaction:
+            stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
+            refuse_stale("registry credential", stored=stored.version, edited=version, who=stored.updated_by)
+            _refuse_collecting(stored, fields, secret)
+            await self._refuse_leaving_images(transaction, stored, fields)
+            await self._write(transaction, actor, stored, fields, secret)
         return await self.get(actor, credential_id)
 
     async def delete(self, actor: Actor, credential_id: str) -> None:
@@ -124,30 +94,14 @@ class CredentialRepository:
         self, transaction: AccountTransaction, actor: Actor, stored: Credential, fields: CredentialFields, secret: Secret | None
     ) -> None:
         now, secret_version = self._clock(), stored.secret_version
-        await transaction.execute(
-            "UPDATE registry_credentials SET name = :name, name_key = :name_key, description = :description, host = :host,"
-            " auth_method = :auth_method, username = :username, version = version + 1, updated_at = :now, updated_by = :who"
-            " WHERE account_id = :account_id AND id = :id",
-            {"id": stored.id, "now": now, "who": actor.label, **_values(fields)},
-        )
+        changed = {**_columns(fields), "version": stored.version + 1, "updated_at": now, "updated_by": actor.label}
         if secret is not None:
             secret_version += 1
             sealed = self._seal(actor, stored.id, secret_version, fields, secret)
-            await transaction.execute(
-                "UPDATE registry_credentials SET sealed = :sealed, kek_id = :kek_id, secret_version = :secret_version,"
-                " replaced_at = :now, replaced_by = :who WHERE account_id = :account_id AND id = :id",
-                {"id": stored.id, "now": now, "who": actor.label, "secret_version": secret_version, **_sealed_values(sealed)},
-            )
+            changed |= {**_sealed_columns(sealed, secret_version), "replaced_at": now, "replaced_by": actor.label}
+        await transaction.update("registry_credentials", stored.id, changed)
         verb = "update" if secret is None else "replace"
         await self._chain.append(transaction, actor, _event(verb, stored.id, fields.name, secret_version, fields.host))
-
-    async def _refuse_name(self, transaction: AccountTransaction, fields: CredentialFields, credential_id: str) -> None:
-        named = await transaction.fetch_one(
-            "SELECT id FROM registry_credentials WHERE account_id = :account_id AND name_key = :key AND id <> :id",
-            {"key": fields.name_key, "id": credential_id},
-        )
-        if named is not None:
-            raise Invalid({"name": _NAMED_ALREADY})
 
     async def _refuse_leaving_images(self, transaction: AccountTransaction, stored: Credential, fields: CredentialFields) -> None:
         if not stored.images or same_registry(stored.host, fields.host):
@@ -186,19 +140,13 @@ def _credential(row: Row) -> Credential:
     return Credential(auth_method=AuthMethod(row["auth_method"]), **values)
 
 
-def _values(fields: CredentialFields) -> dict[str, object]:
-    return {
-        "name": fields.name,
-        "name_key": fields.name_key,
-        "description": fields.description,
-        "host": fields.host,
-        "auth_method": str(fields.auth_method),
-        "username": fields.username,
-    }
+def _columns(fields: CredentialFields) -> dict[str, object]:
+    names = ("name", "name_key", "description", "host", "username")
+    return {name: getattr(fields, name) for name in names} | {"auth_method": str(fields.auth_method)}
 
 
-def _sealed_values(sealed: Sealed) -> dict[str, object]:
-    return {"sealed": sealed.blob, "kek_id": sealed.kek_id}
+def _sealed_columns(sealed: Sealed, secret_version: int) -> dict[str, object]:
+    return {"sealed": sealed.blob, "kek_id": sealed.kek_id, "secret_version": secret_version}
 
 
 def _event(verb: str, credential_id: str, name: str, secret_version: int, host: str) -> Event:

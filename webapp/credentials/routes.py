@@ -1,19 +1,20 @@
 """The pages of the registry credentials."""
 
-from urllib.parse import urlencode
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp.credentials.credential import AuthMethod, Credential
-from webapp.credentials.forms import LABELS, CredentialForm, parse
+from webapp.credentials.forms import LABELS, CredentialForm, ParsedCredential, parse
 from webapp.credentials.repository import CredentialRepository
 from webapp.credentials.service_account_key import check_key_file
 from webapp.errors import Conflict, Invalid, Stale
 from webapp.nonce import new_nonce
+from webapp.web.addresses import address
 from webapp.web.forms import read_form
 from webapp.web.permissions import Permission
-from webapp.web.principal import actor
+from webapp.web.principal import actor, principal
 from webapp.web.rendering import done, render, swapped, wants_fragment
 from webapp.web.routing import page
 
@@ -43,26 +44,34 @@ async def create(request: Request) -> Response:
     parsed, errors = parse(form, typed, new=True)
     if parsed is not None and parsed.secret is not None:
         try:
-            await _repository(request).add(actor(request), parsed.fields, parsed.secret, form.text("form_nonce"))
+            stored, is_new = await _repository(request).add(actor(request), parsed.fields, parsed.secret, form.text("form_nonce"))
         except Invalid as error:
             errors = error.errors
         else:
+            if not is_new:  # what the form made the first time need not be what it says now
+                return done(request, address("/registry-credentials", {"q": stored.name}), "form-repeated")
+            notice = _notice("credential-created", parsed)
             if not wants_fragment(request):
-                return done(request, "/registry-credentials", "credential-created")
-            context = await _list_context(request, "", "") | {"notes": parsed.notes, "created": parsed.fields.name}
-            return swapped(request, "credentials/_rows.html", context, target="#credentials-rows", events={"closeDialog": True})
+                return done(request, "/registry-credentials", notice)
+            context = await _list_context(request, "", "") | {"notes": parsed.notes, "created": stored}
+            return swapped(
+                request, "credentials/_rows.html", context, target="#credentials-rows", events={"closeDialog": True}, notice=notice
+            )
     return _new_page(request, typed, errors, form.text("form_nonce"), status=422)
 
 
 async def auth_fields(request: Request) -> Response:
     """The fields of one authentication method, for the toggle."""
     method = request.query_params.get("auth_method", "")
-    typed = CredentialForm(auth_method=method if method in list(AuthMethod) else AuthMethod.PASSWORD.value)
+    credential_id = request.query_params.get("credential", "")
+    credential = await _repository(request).get(actor(request), credential_id) if credential_id else None
+    typed = CredentialForm() if credential is None else CredentialForm.of(credential)
+    typed = replace(typed, auth_method=method if method in list(AuthMethod) else AuthMethod.PASSWORD.value)
     context = {
         "form": typed,
         "errors": {},
-        "credential": None,
-        "replace": request.query_params.get("replace", ""),
+        "credential": credential,
+        "replace": "" if credential is None else credential.auth_method.value,
         "preserve": False,
         "only": typed.auth_method,
     }
@@ -73,10 +82,12 @@ async def key_upload(request: Request) -> Response:
     """What is in a key file, or what is wrong with it; the file is not kept, and not shown."""
     form = await read_form(request)
     upload = form.upload("service_account_key_file")
-    try:
-        facts, problem = check_key_file(upload.content.reveal() if upload is not None else b""), ""
-    except ValueError as error:
-        facts, problem = None, str(error)
+    facts, problem = None, "No file is chosen. Choose the .json file of the service account key."
+    if upload is not None:
+        try:
+            facts, problem = check_key_file(upload.content.reveal(), uploaded=True), ""
+        except ValueError as error:
+            problem = str(error)
     context = {"facts": facts, "problem": problem}
     return render(request, "credentials/key_status.html", context, fragment="credentials/_key_status.html", status=422 if problem else 200)
 
@@ -100,8 +111,10 @@ async def save(request: Request) -> Response:
     except Invalid as error:
         return await _edit_page(request, credential, typed, error.errors, version=version, status=422)
     except Stale:
+        credential = await _repository(request).get(actor(request), credential.id)
         return await _edit_page(request, credential, typed, {}, stale=True, status=412)
-    return done(request, "/registry-credentials", "credential-saved" if parsed.secret is None else "credential-replaced")
+    code = "credential-saved" if parsed.secret is None else "credential-replaced"
+    return done(request, "/registry-credentials", _notice(code, parsed))
 
 
 async def ask_delete(request: Request) -> Response:
@@ -124,15 +137,15 @@ async def _list_context(request: Request, query: str, after: str) -> dict[str, o
         "page": found,
         "query": query,
         "notes": (),
-        "created": "",
-        "next_url": _address({"q": query, "after": found.after or ""}) if found.after else "",
-        "first_url": _address({"q": query}) if after else "",
+        "created": None,
+        "next_url": address("/registry-credentials", {"q": query, "after": found.after}) if found.after else "",
+        "first_url": address("/registry-credentials", {"q": query}) if after else "",
     }
 
 
 def _new_page(request: Request, typed: CredentialForm, errors: dict[str, str], nonce: str, status: int = 200) -> Response:
     context = {
-        "form": typed,
+        "form": typed.to_show(),
         "errors": errors,
         "labels": LABELS,
         "methods": _METHODS,
@@ -157,7 +170,7 @@ async def _edit_page(
     status: int = 200,
 ) -> Response:
     context = {
-        "form": typed,
+        "form": typed.to_show(),
         "errors": errors,
         "labels": LABELS,
         "methods": _METHODS,
@@ -170,7 +183,8 @@ async def _edit_page(
         "only": _only(request, typed),
         "images": await _repository(request).images_using(actor(request), credential.id),
     }
-    return render(request, "credentials/edit.html", context, fragment="credentials/_form.html", status=status)
+    fragment = "credentials/_form.html" if principal(request).may(Permission.EDIT) else None
+    return render(request, "credentials/edit.html", context, fragment=fragment, status=status)
 
 
 async def _delete_page(request: Request, status: int = 200) -> Response:
@@ -185,14 +199,14 @@ def _differences(credential: Credential, typed: CredentialForm) -> list[tuple[st
     return changed or [("Saved by", credential.updated_by)]
 
 
+def _notice(code: str, parsed: ParsedCredential) -> str:
+    """The notice's code, in the wording that says so when only the host of what was typed as Registry URL is kept."""
+    return f"{code}-host" if parsed.notes else code
+
+
 def _only(request: Request, typed: CredentialForm) -> str:
     """The one method whose fields stand in the form: the chosen one with script, both ("") without."""
     return typed.auth_method if wants_fragment(request) else ""
-
-
-def _address(values: dict[str, str]) -> str:
-    query = urlencode({name: value for name, value in values.items() if value})
-    return f"/registry-credentials?{query}" if query else "/registry-credentials"
 
 
 ROUTES = [

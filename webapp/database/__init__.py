@@ -3,8 +3,10 @@
 The rest of the program writes portable SQL with named binds and sees rows as plain mappings.
 """
 
+from webapp.database.batch import Batch
 from webapp.database.database import AccountDatabase, Database
 from webapp.database.rows import DuplicateKey, Row, Values
+from webapp.database.sqlite import inspect
 from webapp.database.transaction import AccountTransaction, Transaction
 
-__all__ = ["AccountDatabase", "AccountTransaction", "Database", "DuplicateKey", "Row", "Transaction", "Values"]
+__all__ = ["AccountDatabase", "AccountTransaction", "Batch", "Database", "DuplicateKey", "Row", "Transaction", "Values", "inspect"]

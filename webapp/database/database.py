@@ -19,25 +19,36 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = url
         self._readers: asyncio.LifoQueue[HeldConnection] = asyncio.LifoQueue()
-        self._writer = Writer(lambda: HeldConnection(url, sqlite.WriterConnection))
+        self._opened = 0
+        self._now: sqlite.NowReader | None = None
+        self._writer = Writer(lambda: HeldConnection(url, sqlite.WriterConnection), self.fetch_all_now)
 
     @classmethod
     async def open(cls, url: str) -> "Database":
         """Open the database at this URL, made when it is not there. Raises Unavailable."""
         database = cls(url)
-        async with database.transaction():
-            pass  # the writer comes first: it makes the file and sets its journal mode
-        for _ in range(READERS):
-            reader = HeldConnection(url, sqlite.ReaderConnection)
-            await reader.open()
-            database._readers.put_nowait(reader)
+        try:
+            async with database.transaction():
+                pass  # the writer comes first: it makes the file and sets its journal mode
+            database._now = sqlite.NowReader(url)
+            for _ in range(READERS):
+                reader = HeldConnection(url, sqlite.ReaderConnection)
+                await reader.open()
+                database._opened += 1
+                database._readers.put_nowait(reader)
+        except BaseException:
+            await database.close()  # each has a thread, and the process would not end as long as one is there
+            raise
         return database
 
     async def close(self) -> None:
         """Close the readers, then the writer, which checkpoints."""
-        for _ in range(READERS):
+        while self._opened:
+            self._opened -= 1
             await (await self._readers.get()).close()
         await self._writer.close()
+        if self._now is not None:
+            self._now.close()
 
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """The first row of what was committed last. Raises Unavailable."""
@@ -48,6 +59,21 @@ class Database:
         """The rows of what was committed last. Raises Unavailable."""
         async with self._reader() as reader:
             return await reader.fetch_all(sql, values)
+
+    async def fetch_one_now(self, sql: str, values: Values | None = None) -> Row | None:
+        """As `fetch_one`, for the few statements that every hand-over asks: by a key, and on SQLite without leaving the event loop.
+
+        Such a read takes some 10 µs, less than one hop to a thread. Raises Unavailable.
+        """
+        if self._now is None:
+            raise RuntimeError("the database is closed")
+        return self._now.fetch_one(sql, values or {})
+
+    async def fetch_all_now(self, sql: str, values: Values | None = None) -> list[Row]:
+        """As `fetch_one_now`, for all of the rows: a handful."""
+        if self._now is None:
+            raise RuntimeError("the database is closed")
+        return self._now.fetch_all(sql, values or {})
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from webapp.database.rows import DuplicateKey, Row
+from webapp.database.rows import DuplicateKey, Row, Values
 from webapp.errors import ConfigurationError, Unavailable
 
 WORDS = {"BYTES": "BLOB", "KEYTEXT": "TEXT COLLATE BINARY"}
 BEGIN = "BEGIN IMMEDIATE"  # a deferred transaction that reads before it writes fails with "database is locked"
 
 _PREFIX = "sqlite:///"
+_BROKEN = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
 class WriterConnection(sqlite3.Connection):
@@ -37,6 +38,32 @@ class ReaderConnection(sqlite3.Connection):
             self.execute(f"PRAGMA {pragma}").close()
 
 
+class NowReader:
+    """A plain connection for reads by a key in the event loop itself."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = sqlite3.connect(path_of(url), factory=ReaderConnection, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+
+    def fetch_one(self, sql: str, values: Values) -> Row | None:
+        """The first row."""
+        rows = self.fetch_all(sql, values)
+        return rows[0] if rows else None
+
+    def fetch_all(self, sql: str, values: Values) -> list[Row]:
+        """All rows: read to the end, since a statement that is not done would hold on to an old state and keep the log from shrinking."""
+        try:
+            return [dict(row) for row in self._connection.execute(sql, values).fetchall()]
+        except sqlite3.Error as error:
+            problem = translated(error)
+        # Raised out here: the engine's exception may quote bound values.
+        raise problem
+
+    def close(self) -> None:
+        """Close it."""
+        self._connection.close()
+
+
 def url_of(path: Path) -> str:
     """The database URL of a file, with what a URL cannot hold quoted."""
     return _PREFIX + quote(str(path.absolute()))
@@ -52,21 +79,27 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorname in {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"}:
         columns = str(error).rpartition(": ")[2].split(", ")
         return DuplicateKey(tuple(column.rpartition(".")[2] for column in columns))
+    if isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorname", "") in _BROKEN:
+        return Unavailable("The store cannot be read: the database file is damaged. Restore a backup.")
     if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname != "SQLITE_ERROR":
         return Unavailable("The store cannot be written or read just now; nothing was changed. Try again.")
     return error
 
 
-def inspect(path: Path, statements: tuple[str, ...]) -> list[list[Row]] | None:
+def inspect(url: str, statements: tuple[str, ...]) -> list[list[Row]] | None:
     """Read an existing database without changing a byte of it, before anything else opens it.
 
     Returns the rows of each statement (no rows where its table does not exist), or None when there is no
     database. Raises ConfigurationError when the file is none of ours.
     """
+    path = path_of(url)
     if not path.exists() or path.stat().st_size == 0:
         return None
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+        # Without a write-ahead log there is nothing but the file itself to read, and opening it makes no log beside it. Nobody
+        # else has it open: whoever calls holds the store's lock.
+        immutable = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro{immutable}", uri=True)
     except sqlite3.Error as error:
         raise ConfigurationError(f"WEBAPP_DATABASE_URL: {path} cannot be opened ({error}).") from error
     connection.row_factory = sqlite3.Row

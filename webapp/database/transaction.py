@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from webapp.database.batch import Batch
 from webapp.database.connection import HeldConnection
 from webapp.database.rows import Row, Values
 
@@ -43,7 +44,7 @@ class Transaction:
 class AccountTransaction:
     """A transaction in which every statement is bound to one account."""
 
-    def __init__(self, transaction: Transaction, account_id: str) -> None:
+    def __init__(self, transaction: Transaction | Batch, account_id: str) -> None:
         self.whole = transaction
         self.account_id = account_id
 
@@ -58,6 +59,16 @@ class AccountTransaction:
     async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
         """As `Transaction.fetch_all`, with `:account_id` bound."""
         return await self.whole.fetch_all(sql, scoped(sql, values, self.account_id))
+
+    async def insert(self, table: str, values: Values) -> None:
+        """Insert a row of the account; the table and the columns, which are the names of the values, are words of our own."""
+        columns, binds = ", ".join(values), ", ".join(f":{column}" for column in values)
+        await self.execute(f"INSERT INTO {table} (account_id, {columns}) VALUES (:account_id, {binds})", values)
+
+    async def update(self, table: str, record_id: str, values: Values) -> None:
+        """Set these columns of the account's row with this id."""
+        columns = ", ".join(f"{column} = :{column}" for column in values)
+        await self.execute(f"UPDATE {table} SET {columns} WHERE account_id = :account_id AND id = :id", {**values, "id": record_id})
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """As `Transaction.on_commit`."""

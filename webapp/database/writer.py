@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from webapp.database import sqlite
+from webapp.database.batch import Batch, Read
 from webapp.database.connection import HeldConnection
 from webapp.database.transaction import Transaction
 from webapp.errors import Unavailable
@@ -18,14 +19,15 @@ _logger = logging.getLogger(__name__)
 
 MOST_IN_A_BATCH = 256
 
-Write = Callable[[Transaction], Awaitable[None]]
+Write = Callable[[Batch], Awaitable[None]]
 
 
 class Writer:
     """Owns the connection that writes; everything that changes the database goes through it."""
 
-    def __init__(self, connect: Callable[[], HeldConnection]) -> None:
+    def __init__(self, connect: Callable[[], HeldConnection], read: Read) -> None:
         self._connect = connect
+        self._read = read
         self._connection: HeldConnection | None = None
         self._in_doubt = False
         self._lock = asyncio.Lock()
@@ -58,9 +60,9 @@ class Writer:
             transaction.settle(committed=True)
 
     async def submit(self, write: Write) -> None:
-        """Group commit: run `write` in the next batch and return once the commit that holds it is synced.
+        """Group commit: have `write` take part in the next batch, and return once the commit that holds its rows is synced.
 
-        Raises Unavailable for every write of a batch that could not be committed.
+        Raises Unavailable for every write of a batch that could not be committed, and whatever `write` itself raises.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, done))
@@ -79,25 +81,39 @@ class Writer:
 
     async def _flush(self) -> None:
         while self._waiting:
-            batch: list[tuple[Write, asyncio.Future[None]]] = []
+            taken: list[tuple[Write, asyncio.Future[None]]] = []
             try:
-                async with self.transaction() as transaction:
+                async with self._lock:
+                    connection = await self._usable()
                     # Taken only now: those who came while this batch waited for the queue are in it too.
-                    batch = self._waiting[:MOST_IN_A_BATCH]
+                    taken = self._waiting[:MOST_IN_A_BATCH]
                     del self._waiting[:MOST_IN_A_BATCH]
-                    for write, _ in batch:
-                        await write(transaction)
+                    batch = Batch(self._read)
+                    taken = [(write, done) for write, done in taken if await _takes_part(batch, write, done)]
+                    await self._commit(connection, batch)
             except Exception as error:
-                if not batch:
-                    batch, self._waiting = self._waiting, []
-                _logger.error("a batch of %d audited writes could not be committed: %s", len(batch), type(error).__name__)
-                for _, done in batch:
+                if not taken:
+                    taken, self._waiting = self._waiting, []
+                _logger.error("a batch of %d audited writes could not be committed: %s", len(taken), type(error).__name__)
+                for _, done in taken:
                     if not done.done():
                         done.set_exception(Unavailable("The audit log cannot be written just now, so nothing was released. Try again."))
             else:
-                for _, done in batch:
+                for _, done in taken:
                     if not done.done():
                         done.set_result(None)
+
+    async def _commit(self, connection: HeldConnection, batch: Batch) -> None:
+        if batch.is_empty:
+            return
+        self._in_doubt = True  # until it is committed or rolled back
+        try:
+            await connection.run(lambda raw: batch.commit(raw, sqlite.BEGIN))
+        except BaseException:
+            batch.settle(committed=False)
+            raise
+        self._in_doubt = False
+        batch.settle(committed=True)
 
     async def _usable(self) -> HeldConnection:
         if self._in_doubt and self._connection is not None:
@@ -121,3 +137,16 @@ class Writer:
             _logger.warning("a rollback failed: %s", type(error).__name__)
         else:
             self._in_doubt = False
+
+
+async def _takes_part(batch: Batch, write: Write, done: asyncio.Future[None]) -> bool:
+    """Whether this write takes part in the batch; one that raises is told so, and the others go on."""
+    try:
+        await write(batch)
+    except Exception as error:
+        batch.drop()
+        if not done.done():
+            done.set_exception(error)
+        return False
+    batch.take()
+    return True

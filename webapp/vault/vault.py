@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from webapp.vault import envelope
@@ -63,6 +64,10 @@ class Vault:
     def cookie_mac(self, purpose: str, data: bytes) -> bytes:
         """HMAC-SHA-256 over what a cookie holds, under the token key; one purpose's MAC is no other's."""
         return self._token_key_mac(associated_data("cookie", [purpose]) + data)
+
+    def row_mac(self, purpose: str, parts: Sequence[str | int]) -> bytes:
+        """HMAC-SHA-256 over columns of a row that nobody may write but this program, under the token key."""
+        return self._token_key_mac(associated_data("row", [self.instance_id, purpose, *parts]))
 
     def token_mac(self, token: Token, *, owner: str, account_id: str, expires_at: int | None) -> bytes:
         """What the database holds of a token: an HMAC over it, its owner, account and expiry (Unix ms).

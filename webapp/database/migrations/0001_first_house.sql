@@ -1,5 +1,5 @@
 -- The first house. Portable SQL: `BYTES` and `KEYTEXT` are replaced by the engine's own words
--- (`engines.py`). Times are Unix milliseconds, UTC. A statement ends with a semicolon at the end of a line.
+-- (`sqlite.py`). Times are Unix milliseconds, UTC. A statement ends with a semicolon at the end of a line.
 -- Every table but installation, keyring and official images is scoped by account_id.
 
 CREATE TABLE installation (
@@ -32,6 +32,7 @@ CREATE TABLE members (
     email_key KEYTEXT NOT NULL UNIQUE,
     role TEXT NOT NULL CHECK (role IN ('admin', 'editor', 'viewer')),
     password_hash TEXT NOT NULL,
+    mac BYTES NOT NULL,
     version INTEGER NOT NULL,
     created_at BIGINT NOT NULL
 );
@@ -155,6 +156,8 @@ CREATE TABLE agent_tokens (
 );
 
 CREATE INDEX agent_tokens_agent ON agent_tokens (agent_id);
+
+CREATE INDEX agent_tokens_bootstrap ON agent_tokens (account_id, bootstrap_token_id);
 
 CREATE TABLE provisions (
     id TEXT PRIMARY KEY,

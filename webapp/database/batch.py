@@ -1,0 +1,77 @@
+"""A group commit: the rows of many requests, written in one transaction and with one statement for each kind of row."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+
+from webapp.database.rows import Row, Values
+
+Read = Callable[[str, Values | None], Awaitable[list[Row]]]
+"""Reads what was committed last."""
+
+
+class Batch:
+    """What one group commit writes. Made by the queue of writes only, which nobody else writes through meanwhile.
+
+    Looks like a `Transaction` to who takes part, with one difference: nothing is written before all have taken part, so that
+    what is read is what was committed last.
+    """
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._rows: dict[str, list[Values]] = {}
+        self._part: list[tuple[str, Values]] = []
+        self._kept: list[Callable[[], None]] = []
+        self._lost: list[Callable[[], None]] = []
+
+    async def execute(self, sql: str, values: Values | None = None) -> None:
+        """Write this, too. It fails only when the whole batch does."""
+        self._part.append((sql, values or {}))
+
+    async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
+        """The first row of what was committed last."""
+        rows = await self._read(sql, values)
+        return rows[0] if rows else None
+
+    async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
+        """The rows of what was committed last."""
+        return await self._read(sql, values)
+
+    def on_commit(self, callback: Callable[[], None]) -> None:
+        """Call this once the commit is synced."""
+        self._kept.append(callback)
+
+    def on_abandon(self, callback: Callable[[], None]) -> None:
+        """Call this when the batch is rolled back, or when nobody knows whether it was committed."""
+        self._lost.append(callback)
+
+    def take(self) -> None:
+        """Keep what was said since the last time; for the queue of writes."""
+        for sql, values in self._part:
+            self._rows.setdefault(sql, []).append(values)
+        self._part.clear()
+
+    def drop(self) -> None:
+        """Forget what was said since the last time: who said it has failed. For the queue of writes."""
+        self._part.clear()
+
+    def settle(self, *, committed: bool) -> None:
+        """Tell those who asked how it ended; for the queue of writes."""
+        for callback in self._kept if committed else self._lost:
+            callback()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self._rows
+
+    def commit(self, connection: sqlite3.Connection, begin: str) -> None:
+        """Write it all and sync it; on the connection's own thread."""
+        connection.execute(begin)
+        try:
+            for sql, rows in self._rows.items():
+                connection.executemany(sql, rows)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
