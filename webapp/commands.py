@@ -85,6 +85,8 @@ async def _bootstrap_token(store: Store, command: Command, actor: Actor) -> Outc
     )
     expires = datetime.fromtimestamp(token.expires_at / 1000, UTC)
     until = f"{expires.day} {expires:%b %Y, %H:%M} UTC"
+    if text is None:
+        raise _Refusal("The token was shown before.")
     return Outcome(DONE, text.reveal().decode("ascii") + "\n", f"It enrols agents until {until}. It is not shown again.\n")
 
 

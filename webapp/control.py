@@ -157,7 +157,7 @@ async def _answer(store: Store, reader: asyncio.StreamReader, writer: asyncio.St
                 return
             writer.write(b'{"ready": true}\n')
             await writer.drain()
-            command = _command(await asyncio.wait_for(reader.readline(), _REQUEST_SECONDS))
+            command = _command(await asyncio.wait_for(_line(reader), _REQUEST_SECONDS))
             writer.write(_answer_line(await execute(store, command, uid)))
             await asyncio.wait_for(writer.drain(), _REQUEST_SECONDS)
         except TimeoutError:
@@ -183,13 +183,21 @@ def _request_line(command: Command) -> bytes:
     return json.dumps({"command": command.name, "arguments": dict(command.arguments), "secret": secret}).encode() + b"\n"
 
 
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """What came up to the end of the line. Raises ValueError for more than MOST_REQUEST."""
+    try:
+        return await reader.readline()
+    except ValueError:
+        raise ValueError("it is too long.") from None
+
+
 def _command(line: bytes) -> Command:
     """The command of a line. Raises ValueError, which quotes nothing of it."""
     try:
         request = json.loads(line)
         secret = None if request["secret"] is None else Secret(base64.b64decode(request["secret"], validate=True))
-        command = Command(request["command"], dict(request["arguments"]), secret)
-    except (KeyError, TypeError, ValueError, binascii.Error):
+        command = Command(str(request["command"]), dict(request["arguments"]), secret)
+    except (KeyError, TypeError, ValueError, RecursionError, binascii.Error):
         raise ValueError("it is not in the form of a command.") from None
     if command.name not in COMMANDS:
         raise ValueError("it does not know it. Is the server of the same version?")
@@ -225,15 +233,16 @@ def _listen(data_dir: Path) -> socket.socket:
     """The bound socket. Whoever calls holds the store's lock, so that a file which is there already is nobody's."""
     (data_dir / SOCKET_NAME).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)  # not chmod afterwards: between the two it would be open to more
     try:
-        with _short(data_dir) as folder:
-            listener.bind(str(folder / SOCKET_NAME))
+        with _short(data_dir) as folder:  # made before the mask, under which a directory could not be entered
+            mask = os.umask(0o177)  # not chmod afterwards: between the two it would be open to more
+            try:
+                listener.bind(str(folder / SOCKET_NAME))
+            finally:
+                os.umask(mask)
     except BaseException:
         listener.close()
         raise
-    finally:
-        os.umask(mask)
     return listener
 
 

@@ -31,6 +31,7 @@ from typing import Any, TextIO
 from urllib.request import HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
 from webapp.reference import Reference, same_registry
+from webapp.withheld import withhold
 
 FAILED, TRY_LATER, REFUSED, SET_UP_WRONGLY = 1, os.EX_TEMPFAIL, os.EX_NOPERM, os.EX_CONFIG
 ANSWER_SECONDS, ANSWER_BYTES = 30, 1 << 20
@@ -85,6 +86,8 @@ def enroll(options: argparse.Namespace) -> str:
         with tempfile.TemporaryDirectory(dir=options.state) as private, create_private(Path(private, "agent.json")) as file:
             server = {"server": options.server, "ca_file": str(options.ca_file.absolute()) if options.ca_file else None}
             answer = call(server, "POST", "/api/v1/enroll", token, {"name": options.name})
+            if not all(isinstance(answer.get(key), str) for key in ("agent_id", "agent_token")):
+                raise AgentError("The server's answer cannot be used: it holds no agent token.", FAILED)
             json.dump({**server, "agent_id": answer.get("agent_id"), "agent_token": answer.get("agent_token")}, file)
             file.flush()
             os.fsync(file.fileno())
@@ -147,7 +150,7 @@ def copy_image(provision: dict[str, Any], layout: Path, seconds: float) -> str:
             subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=seconds)
             return digest_file.read_text("ascii").strip()
         except subprocess.CalledProcessError as error:
-            said = redact(error.stderr.decode(errors="replace"), basic, password).rpartition("level=fatal msg=")[2].strip()
+            said = withhold(error.stderr.decode(errors="replace"), basic, password).rpartition("level=fatal msg=")[2].strip()
             raise AgentError(said.strip('"').replace('\\"', '"') or "skopeo failed and did not say why.", FAILED) from None
         except (OSError, subprocess.TimeoutExpired) as error:
             raise AgentError(f"skopeo did not finish: {type(error).__name__}.", FAILED) from None
@@ -158,15 +161,6 @@ def copy_image(provision: dict[str, Any], layout: Path, seconds: float) -> str:
 def create_private(path: Path) -> TextIO:
     """A new file for text that only this user may read: of mode 0600 from its first moment on."""
     return open(path, "x", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600))
-
-
-def redact(text: str, *withheld: str) -> str:
-    """`text` without these secrets, in any form in which a program could have quoted them; done before anything is cut off."""
-    for secret in filter(None, withheld):
-        escaped = [json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)]
-        for form in (secret, *escaped, base64.b64encode(secret.encode()).decode(), urllib.parse.quote(secret, safe="")):
-            text = text.replace(form, "[withheld]")
-    return text
 
 
 def report(state: dict[str, Any], result: dict[str, Any], waits: tuple[float, ...]) -> None:

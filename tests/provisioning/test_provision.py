@@ -1,14 +1,17 @@
 """The hand-over: exactly the credential that the image needs, recorded before it leaves."""
 
+import asyncio
 import base64
 import json
+from urllib.parse import quote
 
 import httpx2
 import pytest
 
 from tests.personas import House
+from tests.real.canary import CANARY, found_in
 from tests.stories import add_image, bearer, enrolled, provision, store_credential
-from webapp.errors import Unavailable
+from webapp.database import Batch
 
 pytestmark = pytest.mark.anyio
 
@@ -107,9 +110,7 @@ async def test_a_credential_of_another_host_is_never_handed_over(house: House, a
     image_id = await add_image(alice, await store_credential(alice))
     await choose(alice, agent_id, image_id)
     async with house.store.database.transaction() as transaction:  # as somebody who owns the database would
-        await transaction.execute(
-            "UPDATE images SET host = 'evil.example', reference = 'evil.example/acme/ubuntu:24.04' WHERE id = :id", {"id": image_id}
-        )
+        await transaction.execute("UPDATE images SET reference = 'evil.example/acme/ubuntu:24.04' WHERE id = :id", {"id": image_id})
     answer = await provision(house, token)
     assert answer.status_code == 409
     assert answer.json()["type"].endswith("/host-mismatch")
@@ -125,8 +126,10 @@ async def test_a_credential_that_was_repointed_in_the_database_does_not_open(hou
         await transaction.execute("UPDATE registry_credentials SET host = 'evil.example'")
         await transaction.execute("UPDATE images SET host = 'evil.example', reference = 'evil.example/a/b:latest'")
     answer = await provision(house, token)
-    assert answer.status_code == 500
+    assert answer.status_code == 409
+    assert answer.json()["type"].endswith("/does-not-open")
     assert "hunter2" not in answer.text
+    assert [row["decision"] for row in await house.audit() if row["action"] == "registry_credential.release"] == ["allowed", "denied"]
 
 
 async def test_nothing_leaves_when_the_audit_row_cannot_be_written(house: House, alice: httpx2.AsyncClient) -> None:
@@ -181,10 +184,38 @@ async def test_a_result_that_is_not_right_names_its_member(house: House, alice: 
     assert answer.json()["detail"].startswith(f"{member}: ")
 
 
-async def test_a_failed_commit_is_no_release(house: House) -> None:
-    with pytest.raises(Unavailable):
-        await house.store.database.submit(_failing)
+async def test_who_cannot_take_part_in_a_batch_holds_up_nobody(house: House, alice: httpx2.AsyncClient) -> None:
+    agent_id, token = await enrolled(house, alice)
+    await choose(alice, agent_id, await add_image(alice, docker_image_url="nginx"))
+
+    async def failing(batch: Batch) -> None:
+        await batch.execute("INSERT INTO accounts (id) VALUES (NULL)")
+        raise LookupError
+
+    answer, failure = await asyncio.gather(provision(house, token), house.store.database.submit(failing), return_exceptions=True)
+    assert isinstance(answer, httpx2.Response)
+    assert answer.status_code == 200
+    assert isinstance(failure, LookupError)
 
 
-async def _failing(transaction: object) -> None:
-    raise OSError
+async def test_a_result_never_shows_the_value_that_was_handed_over(house: House, alice: httpx2.AsyncClient) -> None:
+    agent_id, token = await enrolled(house, alice)
+    await choose(alice, agent_id, await add_image(alice, await store_credential(alice, password=CANARY)))
+    provision_id = (await provision(house, token)).json()["provision_id"]
+    quoted = " ".join([CANARY, base64.b64encode(f"acme-bot:{CANARY}".encode()).decode(), quote(CANARY, safe="")])
+    result = {"provision_id": provision_id, "outcome": "failed", "digest": None, "error": f"GET https://x/?p={quoted}: unauthorized"}
+    client = await house.client()
+    assert (await client.post("/api/v1/provision/result", json=result, headers=bearer(token))).status_code == 200
+    page = (await alice.get(f"/agents/{agent_id}")).text
+    assert "unauthorized" in page
+    assert "[withheld]" in page
+    assert found_in(page.encode()) == []
+
+
+async def test_a_hand_over_that_nobody_reads_is_none(house: House, alice: httpx2.AsyncClient) -> None:
+    agent_id, token = await enrolled(house, alice)
+    await choose(alice, agent_id, await add_image(alice, docker_image_url="nginx"))
+    before = await house.audit()
+    client = await house.client()
+    assert (await client.head("/api/v1/provision", headers=bearer(token))).status_code == 405
+    assert await house.audit() == before

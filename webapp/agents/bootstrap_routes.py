@@ -6,6 +6,7 @@ from starlette.responses import Response
 from webapp.agents.bootstrap_token import LIFETIMES
 from webapp.agents.bootstrap_tokens import BootstrapTokenRepository
 from webapp.errors import Invalid
+from webapp.nonce import new_nonce
 from webapp.web.forms import Form, read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
@@ -21,7 +22,7 @@ def _repository(request: Request) -> BootstrapTokenRepository:
 
 async def new(request: Request) -> Response:
     """The form for a bootstrap token."""
-    return _form_page(request, {"description": "", "lifetime": "10m", "allow_reenrolment": False}, {})
+    return _form_page(request, {"description": "", "lifetime": "10m", "allow_reenrolment": False, "nonce": new_nonce()}, {})
 
 
 async def create(request: Request) -> Response:
@@ -31,6 +32,7 @@ async def create(request: Request) -> Response:
         "description": form.text("description"),
         "lifetime": form.text("lifetime") or "10m",
         "allow_reenrolment": bool(form.text("allow_reenrolment")),
+        "nonce": form.text("form_nonce"),
     }
     errors = _errors(form)
     errors |= await confirm(request, form)
@@ -42,11 +44,13 @@ async def create(request: Request) -> Response:
             description=form.text("description"),
             lifetime=LIFETIMES[str(values["lifetime"])][1],
             allow_reenrolment=bool(values["allow_reenrolment"]),
+            nonce=form.text("form_nonce"),
         )
     except Invalid as error:
         return _form_page(request, values, error.errors, status=422)
     # The one answer that holds the token: it is never stored, so that it cannot be shown again.
-    context = {"token": token, "text": text.reveal().decode("ascii"), "server": request.app.state.settings.public_url}
+    shown = "" if text is None else text.reveal().decode("ascii")
+    context = {"token": token, "text": shown, "server": request.app.state.settings.public_url}
     return render(request, "agents/bootstrap_created.html", context, fragment="agents/_bootstrap_created.html")
 
 

@@ -20,7 +20,10 @@ LONGEST = 365 * DAY
 
 @dataclass(frozen=True, slots=True)
 class BootstrapToken:
-    """A bootstrap token as a list shows it. Times are Unix milliseconds; `enrolled` are the names of its agents."""
+    """A bootstrap token as a list shows it. Times are Unix milliseconds.
+
+    `enrolled` are the first names of the agents that it enrolled, `enrolled_count` is how many names there are.
+    """
 
     id: str
     accessor: str
@@ -31,6 +34,7 @@ class BootstrapToken:
     expires_at: int
     revoked_at: int | None
     enrolled: tuple[str, ...] = ()
+    enrolled_count: int = 0
 
     def state(self, now: int) -> str:
         """`active`, `expired` or `revoked`."""

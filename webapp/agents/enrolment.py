@@ -24,7 +24,7 @@ class Enrolment:
         return await (self._find_agent(token) if token.kind == "a" else self._find_bootstrap_token(token))
 
     async def _find_agent(self, token: Token) -> tuple[Actor, str | None] | None:
-        row = await self._database.fetch_one(
+        row = await self._database.fetch_one_now(
             "SELECT t.mac, t.account_id, t.agent_id, t.revoked_at, g.name FROM agent_tokens t JOIN agents g ON g.id = t.agent_id"
             " AND g.account_id = t.account_id WHERE t.accessor = :accessor",
             {"accessor": token.accessor},

@@ -56,12 +56,15 @@ class AgentRepository:
         self._clock = clock
 
     async def page(self, actor: Actor, *, query: str = "", after: str = "", revoked: bool = False) -> AgentPage:
-        """Agents by name, 50 a page, whose name holds the query; the revoked ones only when asked for."""
+        """Agents by name, 50 a page; the revoked ones only when asked for.
+
+        The query is a part of a name, or the accessor of the bootstrap token that they enrolled with.
+        """
         sql = _SELECT + (" AND g.revoked_at IS NOT NULL" if revoked else " AND g.revoked_at IS NULL")
         values: dict[str, object] = {"limit": PAGE + 1}
         if query:
-            sql += " AND g.name_key LIKE :pattern ESCAPE '!'"
-            values["pattern"] = contains(query)
+            sql += " AND (g.name_key LIKE :pattern ESCAPE '!' OR b.accessor = :accessor)"
+            values |= {"pattern": contains(query), "accessor": query}
         if after:
             key, _, last_id = after.partition("\n")
             sql += " AND (g.name_key > :after_key OR (g.name_key = :after_key AND g.id > :after_id))"

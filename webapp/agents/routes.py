@@ -1,8 +1,6 @@
 """The pages of the agents."""
 
 from dataclasses import replace
-from typing import Any
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,10 +9,11 @@ from webapp.agents.agent import Agent
 from webapp.agents.bootstrap_tokens import BootstrapTokenRepository
 from webapp.agents.repository import AgentRepository
 from webapp.errors import Invalid, Stale
+from webapp.web.addresses import address
 from webapp.web.forms import read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
-from webapp.web.rendering import done, render
+from webapp.web.rendering import done, render, wants_fragment
 from webapp.web.routing import page
 from webapp.web.stepup import confirm, is_fresh
 
@@ -41,10 +40,9 @@ async def list_agents(request: Request) -> Response:
         "page": found,
         "query": query,
         "revoked": revoked,
-        "default_image": await _repository(request).default_image_name(who),
-        "next_url": _address(kept | {"after": found.after}) if found.after else "",
-        "first_url": _address(kept) if after else "",
-        "tokens": await _bootstrap_tokens(request).newest(who),
+        "next_url": address("/agents", kept | {"after": found.after}) if found.after else "",
+        "first_url": address("/agents", kept) if after else "",
+        "tokens": [] if wants_fragment(request) else await _bootstrap_tokens(request).newest(who),
     }
     return render(request, "agents/list.html", context, fragment="agents/_rows.html")
 
@@ -119,11 +117,6 @@ async def allow_reenrolment(request: Request) -> Response:
 def _reenrolment_page(request: Request, agent: Agent, errors: dict[str, str], status: int = 200) -> Response:
     context = {"agent": agent, "errors": errors, "fresh": is_fresh(request)}
     return render(request, "agents/reenrolment.html", context, fragment="agents/_reenrolment.html", status=status)
-
-
-def _address(values: dict[str, Any]) -> str:
-    query = urlencode({name: value for name, value in values.items() if value})
-    return f"/agents?{query}" if query else "/agents"
 
 
 ROUTES = [

@@ -1,11 +1,14 @@
 """What the audit log's page is filtered by, parsed once from the address."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlencode
 
 from webapp.audit.record import ACTIONS
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,17 @@ def parse_filter(values: Mapping[str, str]) -> tuple[AuditFilter, dict[str, str]
     dates = {}
     for name in ("since", "until"):
         dates[name] = values.get(name, "").strip()
-        try:
-            if dates[name] and not 1970 <= date.fromisoformat(dates[name]).year <= 9000:
-                raise ValueError
-        except ValueError:
+        if dates[name] and not _is_date(dates[name]):
             errors[name], dates[name] = "Write the date as 2026-11-03.", ""
     return AuditFilter(action, decision, values.get("q", "").strip()[:200], dates["since"], dates["until"]), errors
+
+
+def _is_date(text: str) -> bool:
+    """Whether this is a date as forms send it (HTML, "valid date string"), and not one of ISO 8601's other ways to write one."""
+    try:
+        return _DATE.fullmatch(text) is not None and 1970 <= date.fromisoformat(text).year <= 9000
+    except ValueError:
+        return False
 
 
 def _milliseconds(day: date) -> int:

@@ -44,10 +44,12 @@ class AuditRepository:
         if chosen.query:
             sql += (
                 " AND (lower(actor_label) LIKE :pattern ESCAPE '!' OR lower(object_name) LIKE :pattern ESCAPE '!'"
+                # SQLite lowers ASCII only, so that what is beyond it is found as it was typed.
+                " OR actor_label LIKE :typed ESCAPE '!' OR object_name LIKE :typed ESCAPE '!'"
                 " OR accessor = :exact OR address = :exact OR object_id = :exact OR request_id = :exact)"
             )
-            escaped = "".join("!" + c if c in "!%_" else c for c in chosen.query.lower())
-            values |= {"pattern": f"%{escaped}%", "exact": chosen.query}
+            typed = "%" + "".join("!" + c if c in "!%_" else c for c in chosen.query) + "%"
+            values |= {"pattern": typed.lower(), "typed": typed, "exact": chosen.query}
         key = _parsed(before)
         if key is not None:
             sql += " AND (at < :before_at OR (at = :before_at AND seq < :before_seq))"

@@ -12,6 +12,7 @@ from webapp.actor import Actor
 from webapp.audit.filters import AuditFilter, parse_filter
 from webapp.audit.record import ACTIONS, ACTOR_KINDS, COLUMNS, AuditRecord
 from webapp.audit.repository import AuditRepository
+from webapp.errors import Invalid
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
 from webapp.web.rendering import render
@@ -43,8 +44,10 @@ async def show(request: Request) -> Response:
 
 
 async def download(request: Request) -> Response:
-    """The rows that the filter chooses as CSV (RFC 4180), newest first, with times in UTC."""
-    chosen, _ = parse_filter(request.query_params)
+    """The rows that the filter chooses as CSV (RFC 4180), newest first, with times in UTC. Raises Invalid."""
+    chosen, errors = parse_filter(request.query_params)
+    if errors:
+        raise Invalid(errors)
     return StreamingResponse(
         _lines(_repository(request), actor(request), chosen),
         media_type="text/csv; charset=utf-8",
@@ -73,7 +76,7 @@ def _cells(record: AuditRecord) -> tuple[str, ...]:
 
 def _harmless(cell: str) -> str:
     # A spreadsheet would run a cell that begins like this as a formula (OWASP, "CSV injection").
-    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return "'" + cell if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell
 
 
 def _line(cells: tuple[str, ...]) -> str:

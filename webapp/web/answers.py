@@ -6,6 +6,7 @@ Outermost of our middleware, so that no answer, not even of an error nobody fore
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -39,8 +40,9 @@ _YEAR = "public, max-age=31536000, immutable"
 class Answers:
     """ASGI middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, most_body: Mapping[str, int]) -> None:
         self._app = app
+        self._most_body = most_body  # by path, where it is not MOST_BODY
         self._settings = settings
         self._https = settings.public_url.startswith("https://")
 
@@ -64,8 +66,9 @@ class Answers:
 
         try:
             length = Headers(scope=scope).get("content-length", "")
-            if length.isdigit() and int(length) > MOST_BODY:
-                detail = f"The request is larger than {MOST_BODY // 1024} KiB, so it was not read."
+            most = self._most_body.get(scope["path"], MOST_BODY)
+            if length.isdigit() and int(length) > most:
+                detail = f"The request is larger than {most // 1024} KiB, so it was not read."
                 await error_answer(_request(scope), 413, "too-large", "That is too large", detail, {"Connection": "close"})(
                     scope, receive, send_with_headers
                 )
@@ -102,7 +105,8 @@ def client_address(scope: Scope, trusted: tuple[IPv4Network | IPv6Network, ...])
     peer: str | None = scope["client"][0] if scope.get("client") else None
     if peer is None or not _is_in(peer, trusted):
         return peer
-    forwarded = Headers(scope=scope).get("x-forwarded-for", "")
+    # All lines of it: a proxy may add one of its own below the client's.
+    forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
     for candidate in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
         try:
             address = str(ip_address(candidate))

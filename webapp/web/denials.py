@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import MINUTE, Clock
-from webapp.errors import TooMany
+from webapp.errors import TooMany, Unavailable
+from webapp.network import network_of
 
 _logger = logging.getLogger(__name__)
 
@@ -58,13 +59,19 @@ class Denials:
             return
         timer = asyncio.get_running_loop().call_later(MINUTE / 1000, self._summarise_later, key)
         self._repeats[key] = _Repeats(actor, event, 0, timer)
-        await self._chain.append_and_commit(actor, event)
+        try:
+            await self._chain.append_and_commit(actor, event)
+        except Unavailable:
+            # There is no row yet to add a summary to: the next refusal has to write one.
+            timer.cancel()
+            self._repeats.pop(key, None)
+            raise
 
     def unknown(self, address: str | None) -> None:
         """Count a token that nobody knows. Raises TooMany beyond 20 a minute from one address."""
         self.unknown_total += 1
         now = self._clock()
-        key = address or "?"
+        key = network_of(address)
         window = self._addresses.get(key)
         if window is None or now - window.since >= MINUTE:
             window = _Window(now, 0)

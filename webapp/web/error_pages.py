@@ -8,8 +8,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from webapp.errors import AppError, Conflict, Forbidden, Invalid, NotFound, Stale, TooLarge, TooMany, Unauthorised, Unavailable
+from webapp.web.principal import principal_or_none
 from webapp.web.problems import is_api, problem
 from webapp.web.rendering import VARY, render
+from webapp.web.sessions import load_principal
 
 _STATUS: dict[type[AppError], tuple[int, str, str]] = {
     NotFound: (404, "not-found", "There is nothing here"),
@@ -51,6 +53,8 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer what Starlette raises: no such route, or a method that a route does not have."""
     if not isinstance(error, HTTPException):
         raise error
+    if not is_api(request) and principal_or_none(request) is None:
+        await load_principal(request)  # no route has: the page is still one of the member's own
     title = _BY_STATUS.get(error.status_code, "That did not work")
     detail = "There is no such address." if error.status_code == 404 else f"{title}: {error.detail}."
     return error_answer(request, error.status_code, title.lower().replace(" ", "-"), title, detail, error.headers)
@@ -60,13 +64,17 @@ def error_answer(request: Request, status: int, code: str, title: str, detail: s
     """The answer in the form that the caller reads."""
     if is_api(request):
         return problem(request, status, code, title, detail, headers=headers)
-    return render(request, "error.html", {"status": status, "title": title, "detail": detail}, status=status, headers=headers)
+    context = {"status": status, "title": title, "detail": detail}
+    return render(request, "error.html", context, fragment="_error.html", status=status, headers=headers)
 
 
 def _to_login(request: Request) -> Response:
     if "hx-request" in request.headers:
-        here = urlsplit(request.headers.get("hx-current-url", ""))
-        back = here.path + (f"?{here.query}" if here.query else "")
+        try:
+            here = urlsplit(request.headers.get("hx-current-url", ""))
+            back = here.path + (f"?{here.query}" if here.query else "")
+        except ValueError:
+            back = ""
         return Response(status_code=401, headers={"HX-Redirect": f"/login?next={quote(back or '/', safe='/')}", "Vary": VARY})
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     target = "/login" if request.method not in {"GET", "HEAD"} or back == "/" else f"/login?next={quote(back, safe='/')}"

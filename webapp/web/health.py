@@ -23,6 +23,6 @@ async def readyz(request: Request) -> Response:
 
 
 ROUTES = [
-    page("/livez", livez, needs=Permission.PUBLIC, name="livez"),
-    page("/readyz", readyz, needs=Permission.PUBLIC, name="readyz"),
+    page("/livez", livez, needs=Permission.PROBE, name="livez"),
+    page("/readyz", readyz, needs=Permission.PROBE, name="readyz"),
 ]

@@ -3,12 +3,26 @@
 The browser carries the code in a short-lived cookie over the redirect: never a text of its own.
 """
 
+_ONLY_THE_HOST = "Of the Registry URL only the host is kept."
+
 NOTICES = {
     "set-up": "Your account is ready. Store the first registry credential.",
     "credential-created": "Registry credential stored. Its value is sealed and never shown again.",
+    "credential-created-host": f"Registry credential stored. Its value is sealed and never shown again. {_ONLY_THE_HOST}",
     "credential-saved": "Registry credential saved.",
+    "credential-saved-host": f"Registry credential saved. {_ONLY_THE_HOST}",
     "credential-replaced": "Registry credential saved, and its value replaced.",
+    "credential-replaced-host": f"Registry credential saved, and its value replaced. {_ONLY_THE_HOST}",
     "credential-deleted": "Registry credential deleted.",
+    "secret-created": "Secret stored. Its value is sealed and never shown again.",
+    "secret-saved": "Secret saved.",
+    "secret-replaced": "Secret saved, and its value replaced.",
+    "secret-deleted": "Secret deleted.",
+    "secrets-imported": "Secrets imported.",
+    "variable-created": "Variable stored.",
+    "variable-saved": "Variable saved.",
+    "variable-deleted": "Variable deleted.",
+    "variables-imported": "Variables imported.",
     "image-created": "Image created.",
     "image-saved": "Image saved.",
     "image-deleted": "Image deleted.",
@@ -16,6 +30,7 @@ NOTICES = {
     "agent-revoked": "Agent revoked. Its token no longer works.",
     "reenrolment-allowed": "Re-enrolment allowed, once, for one hour.",
     "bootstrap-token-revoked": "Bootstrap token revoked.",
+    "form-repeated": "This form was sent before. What it made then is here; nothing more was stored.",
     "settings-saved": "Settings saved.",
     "signed-out": "You are signed out.",
 }

@@ -7,7 +7,9 @@ class Permission(Enum):
     """What a route asks of its caller."""
 
     PUBLIC = "public"
-    """Nobody needs to be signed in: sign-in itself, and the health checks."""
+    """Nobody needs to be signed in: sign-in itself."""
+    PROBE = "probe"
+    """Nobody is even looked up: the health checks, which must not prolong a session."""
     SEE = "see"
     """A member of any role."""
     EDIT = "edit"

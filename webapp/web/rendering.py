@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import jinja2
 from starlette.requests import Request
@@ -18,6 +19,9 @@ from webapp.web.principal import principal_or_none, request_id
 from webapp.web.sessions import clear_cookie, cookie_name, set_cookie
 
 VARY = "HX-Request, HX-Boosted, HX-History-Restore-Request"
+
+_SAFE = ":/%#?=@[]!$&'()*+,;"
+"""What stays as it is in an address; a header holds nothing beyond Latin-1. The same as in Starlette's redirects."""
 
 
 def _globals(request: Request) -> dict[str, Any]:
@@ -86,22 +90,35 @@ def swapped(
     target: str,
     swap: str = "outerHTML",
     events: Mapping[str, Any] | None = None,
+    notice: str | None = None,
     status: int = 200,
 ) -> Response:
     """A fragment for another place of the page than the one that asked: `target` is a CSS selector.
 
-    `events` are triggered in the page (`HX-Trigger`), such as `{"closeDialog": true}`.
+    The target stands on the page at the request's own address. Whoever asks from elsewhere, such as the form's page
+    without a dialog, is led there, where `notice` is shown. `events` are triggered in the page (`HX-Trigger`), such as
+    `{"closeDialog": true}`.
     """
+    if not _is_asked_from(request, request.url.path):
+        return done(request, request.url.path, notice)
     headers = {"Vary": VARY, "HX-Retarget": target, "HX-Reswap": swap}
     if events:
         headers["HX-Trigger"] = json.dumps(events)
     return _TEMPLATES.TemplateResponse(request, template, dict(context or {}), status_code=status, headers=headers)
 
 
+def _is_asked_from(request: Request, path: str) -> bool:
+    """Whether the page that asks is the one at this path; htmx says which page it is on."""
+    try:
+        return urlsplit(request.headers.get("hx-current-url", path)).path == path
+    except ValueError:
+        return False
+
+
 def done(request: Request, url: str, notice: str | None = None) -> Response:
     """After a POST that succeeded: see other (303), or `HX-Redirect` for htmx, with a notice by its code."""
     if "hx-request" in request.headers:
-        response = Response(status_code=200, headers={"HX-Redirect": url, "Vary": VARY})
+        response = Response(status_code=200, headers={"HX-Redirect": quote(url, safe=_SAFE), "Vary": VARY})
     else:
         response = RedirectResponse(url, status_code=303, headers={"Vary": VARY})
     if notice is not None:

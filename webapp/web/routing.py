@@ -19,8 +19,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _BEARERS = {Permission.AGENT: "a", Permission.BOOTSTRAP: "b"}
 
 
-def page(path: str, endpoint: Endpoint, *, needs: Permission, name: str, methods: Sequence[str] = ("GET",)) -> Route:
-    """A route whose permission is checked before its endpoint runs.
+def page(
+    path: str, endpoint: Endpoint, *, needs: Permission, name: str, methods: Sequence[str] = ("GET",), most_body: int | None = None
+) -> Route:
+    """A route whose permission is checked before its endpoint runs; `most_body` is its own limit in bytes, where it is not everybody's.
 
     The checks, in order: the token of an API route, or the cross-site rule, the session, the role.
     Raises Unauthorised, Forbidden or TooMany to the error pages.
@@ -30,13 +32,18 @@ def page(path: str, endpoint: Endpoint, *, needs: Permission, name: str, methods
         await permit(request, needs)
         return await endpoint(request)
 
-    route = Route(path, guarded, methods=list(methods), name=name)
+    route = Route(path, guarded, methods=list(methods), name=name, max_body_size=most_body)
+    if needs in _BEARERS and route.methods is not None:
+        route.methods.discard("HEAD")  # Starlette adds it to GET; a hand-over that nobody reads is none
     route.needs = needs  # type: ignore[attr-defined]  # read by the test that goes through every route
+    route.most_body = most_body  # type: ignore[attr-defined]  # read by what stands around every request
     return route
 
 
 async def permit(request: Request, needs: Permission) -> None:
     """Let the request pass, or raise why it may not."""
+    if needs is Permission.PROBE:
+        return
     if needs in _BEARERS:
         await require_bearer(request, _BEARERS[needs])
         return
