@@ -19,6 +19,8 @@ from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.errors import AppError
 from webapp.images.routes import ROUTES as IMAGES
 from webapp.provisioning.routes import ROUTES as PROVISIONING
+from webapp.secrets.import_routes import ROUTES as IMPORTS
+from webapp.secrets.routes import ROUTES as SECRETS
 from webapp.settings import Settings
 from webapp.store import Store, open_store
 from webapp.web.answers import Answers
@@ -32,6 +34,8 @@ ROUTES: list[BaseRoute] = [
     *HEALTH,
     *ACCOUNTS,
     *CREDENTIALS,
+    *IMPORTS,
+    *SECRETS,
     *IMAGES,
     *BOOTSTRAP_TOKENS,
     *AGENTS,
@@ -40,6 +44,9 @@ ROUTES: list[BaseRoute] = [
     *PROVISIONING,
     Mount("/static", static_files(), name="static"),
 ]
+
+LARGER: dict[str, int] = {getattr(route, "path", ""): most for route in ROUTES if (most := getattr(route, "most_body", None)) is not None}
+"""The addresses that take a larger body than the others: in bytes."""
 
 
 def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
@@ -59,7 +66,10 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         # The limit stands inside: its own answer, to a body of undeclared length, gets the headers too.
-        middleware=[Middleware(Answers, settings=settings), Middleware(RequestBodyLimitMiddleware, max_body_size=MOST_BODY)],
+        middleware=[
+            Middleware(Answers, settings=settings, most_body=LARGER),
+            Middleware(RequestBodyLimitMiddleware, max_body_size=MOST_BODY),
+        ],
         exception_handlers={AppError: on_app_error, HTTPException: on_http_exception},
         lifespan=lifespan,
     )

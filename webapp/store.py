@@ -16,15 +16,17 @@ from webapp.chain import AuditChain
 from webapp.check import CheckReport, check_store
 from webapp.clock import Clock, system_clock
 from webapp.credentials.repository import CredentialRepository
-from webapp.database import Database, Row
+from webapp.database import Database, Row, inspect
 from webapp.database.lock import store_lock
 from webapp.database.migrations import VERSIONS_SQL, migrate, refuse_newer
-from webapp.database.sqlite import inspect, path_of
 from webapp.errors import ConfigurationError
 from webapp.ids import new_id
 from webapp.images.official import load_official_images
 from webapp.images.repository import ImageRepository
 from webapp.provisioning.repository import ProvisionRepository
+from webapp.secrets.imports import ImportRepository
+from webapp.secrets.named_value import SECRET, VARIABLE
+from webapp.secrets.repository import NamedValueRepository
 from webapp.settings import Settings
 from webapp.vault import RootKey, Vault, create_root_key, expected_fingerprint, new_keyring, open_keyring, read_root_key
 
@@ -43,6 +45,9 @@ class Store:
     clock: Clock
     accounts: AccountRepository
     credentials: CredentialRepository
+    secrets: NamedValueRepository
+    variables: NamedValueRepository
+    imports: ImportRepository
     images: ImageRepository
     agents: AgentRepository
     bootstrap_tokens: BootstrapTokenRepository
@@ -84,6 +89,9 @@ async def open_store(
                 clock=clock,
                 accounts=AccountRepository(database, vault, chain, clock),
                 credentials=CredentialRepository(database, vault, chain, clock),
+                secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
+                variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
+                imports=ImportRepository(database, vault, clock),
                 images=ImageRepository(database, vault, chain, clock),
                 agents=AgentRepository(database, vault, chain, clock),
                 bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
@@ -101,7 +109,7 @@ def _root_key(settings: Settings, notices: Callable[[str], None]) -> tuple[RootK
     A root key is made only when there is no keyring at all. Returns it and the installation's id ("" for
     a new one).
     """
-    found = inspect(path_of(settings.database_url), (_INSTALLATION_SQL, _KEYRING_SQL, VERSIONS_SQL))
+    found = inspect(settings.database_url, (_INSTALLATION_SQL, _KEYRING_SQL, VERSIONS_SQL))
     installation, keyring, versions = found if found is not None else ([], [], [])
     refuse_newer([int(row["number"]) for row in versions])
     if keyring and installation:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from webapp.images.image import Image, ImageFields
+from webapp.images.user_data import parse_user_data
 from webapp.names import Name, parse_description, parse_name
 from webapp.reference import Reference
 from webapp.web.forms import Form
@@ -12,6 +13,7 @@ LABELS = {
     "description": "Description",
     "docker_image_url": "Docker Image URL",
     "registry_credential_id": "Docker Registry Auth",
+    "user_data": "User data",
 }
 """The fields in the page's words, for the error summary."""
 
@@ -24,11 +26,12 @@ class ImageForm:
     description: str = ""
     docker_image_url: str = ""
     registry_credential_id: str = ""
+    user_data: str = ""
 
     @classmethod
     def of(cls, image: Image) -> "ImageForm":
         """The form as it stands for an image that is stored."""
-        return cls(image.name, image.description, image.docker_image_url, image.credential_id or "")
+        return cls(image.name, image.description, image.docker_image_url, image.credential_id or "", image.user_data or "")
 
     @classmethod
     def read(cls, form: Form) -> "ImageForm":
@@ -51,6 +54,11 @@ class ImageForm:
             reference = Reference.parse(self.docker_image_url.strip())
         except ValueError as error:
             errors["docker_image_url"] = str(error)
+        user_data = None
+        try:
+            user_data = parse_user_data(self.user_data) if self.user_data.strip() else None
+        except ValueError as error:
+            errors["user_data"] = str(error)
         if errors or reference is None:
             return None, errors
         return (
@@ -62,6 +70,8 @@ class ImageForm:
                 reference=str(reference),
                 host=reference.host,
                 credential_id=self.registry_credential_id or None,
+                user_data=None if user_data is None else self.user_data,
+                references=() if user_data is None else user_data.references,
             ),
             {},
         )

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
+from webapp.images.user_data import Reference
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """An image as its row shows it. Times are Unix milliseconds.
 
     `docker_image_url` is as it was typed, `reference` the same in canonical form, `host` its registry.
-    `credential_id` is None for a public image. Official images belong to every account and are read-only.
+    `credential_id` is None for a public image, `user_data` for one without a template. Official images belong to every account
+    and are read-only.
     """
 
     id: str
@@ -20,6 +23,7 @@ class Image:
     credential_id: str | None
     credential_name: str | None
     credential_host: str | None
+    user_data: str | None
     official: bool
     withdrawn: bool
     version: int
@@ -29,7 +33,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ImageFields:
-    """What a member may set, parsed: a name with its key, and a reference that is one."""
+    """What a member may set, parsed: a name with its key, a reference that is one, and a template that can be rendered, or none.
+
+    `references` are what the template refers to: whether they exist, only the repository knows.
+    """
 
     name: str
     name_key: str
@@ -38,3 +45,5 @@ class ImageFields:
     reference: str
     host: str
     credential_id: str | None
+    user_data: str | None = None
+    references: tuple[Reference, ...] = ()

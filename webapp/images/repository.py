@@ -6,35 +6,29 @@ from typing import Any
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
-from webapp.database import AccountTransaction, Database, DuplicateKey, Row
-from webapp.database.search import contains
-from webapp.errors import Conflict, Forbidden, Invalid, NotFound, Stale
+from webapp.database import AccountTransaction, Database, Row
+from webapp.errors import Conflict, Forbidden, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.images.image import Image, ImageFields
+from webapp.images.user_data import UserData
+from webapp.images.user_data_names import Names, find_names, preview, refer
+from webapp.names import key_of
 from webapp.nonce import spend_nonce
+from webapp.records import Page, page_by_name, refuse_stale, unique_name
 from webapp.reference import same_registry
 from webapp.vault import Vault
 
-PAGE = 50
 MOST_CHOICES = 500
 
 _SELECT = (
     "SELECT i.id, i.account_id, i.name, i.name_key, i.description, i.docker_image_url, i.reference, i.host, i.registry_credential_id,"
-    " c.name AS credential_name, c.host AS credential_host, i.withdrawn_at, i.version, i.updated_at, i.updated_by"
+    " c.name AS credential_name, c.host AS credential_host, i.user_data, i.withdrawn_at, i.version,"
+    " i.updated_at, i.updated_by"
     " FROM images i LEFT JOIN registry_credentials c ON c.id = i.registry_credential_id AND c.account_id = :account_id"
 )
 _OWN = "i.account_id = :account_id"
 _OFFICIAL = "(i.account_id IS NULL AND i.withdrawn_at IS NULL)"
 _OF_KIND = {"": f"({_OWN} OR {_OFFICIAL})", "custom": _OWN, "official": _OFFICIAL}
-_NAMED_ALREADY = "Another image of this account has this name. Choose another one."
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePage:
-    """A page of images; `after` is the key of the next page, None on the last one."""
-
-    images: list[Image]
-    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +57,10 @@ class ImageRepository:
         self._chain = chain
         self._clock = clock
 
-    async def page(self, actor: Actor, *, kind: str = "", query: str = "", after: str = "") -> ImagePage:
+    async def page(self, actor: Actor, *, kind: str = "", query: str = "", after: str = "") -> Page[Image]:
         """Images by name, 50 a page, of a kind ("", "official", "custom"), whose name holds the query."""
-        sql = f"{_SELECT} WHERE {_OF_KIND.get(kind, _OF_KIND[''])}"
-        values: dict[str, Any] = {"limit": PAGE + 1}
-        if query:
-            sql += " AND i.name_key LIKE :pattern ESCAPE '!'"
-            values["pattern"] = contains(query)
-        if after:
-            key, _, last_id = after.partition("\n")
-            sql += " AND (i.name_key > :after_key OR (i.name_key = :after_key AND i.id > :after_id))"
-            values |= {"after_key": key, "after_id": last_id}
-        rows = await self._database.account(actor.account_id).fetch_all(sql + " ORDER BY i.name_key, i.id LIMIT :limit", values)
-        images = [_image(row) for row in rows[:PAGE]]
-        return ImagePage(images, f"{rows[PAGE - 1]['name_key']}\n{rows[PAGE - 1]['id']}" if len(rows) > PAGE else None)
+        select = f"{_SELECT} WHERE {_OF_KIND.get(kind, _OF_KIND[''])}"
+        return await page_by_name(self._database.account(actor.account_id), select, _image, table="i", query=query, after=after)
 
     async def get(self, actor: Actor, image_id: str) -> Image:
         """One image of the account, or an official one. Raises NotFound."""
@@ -87,63 +71,60 @@ class ImageRepository:
             raise NotFound("There is no such image in this account.")
         return _image(row)
 
-    async def credential_choices(self, actor: Actor, host: str) -> list[CredentialChoice]:
-        """The registry credentials that can be chosen: those for this host first, then by name; at most 500."""
+    async def get_own(self, actor: Actor, image_id: str) -> Image:
+        """One image that the account may change. Raises NotFound, Forbidden for an official one."""
+        return _changeable(await self.get(actor, image_id))
+
+    async def credential_choices(self, actor: Actor, host: str, chosen: str = "") -> list[CredentialChoice]:
+        """The registry credentials that can be chosen: those for this host first, then by name; at most 500, the chosen one among them."""
         rows = await self._database.account(actor.account_id).fetch_all(
             "SELECT id, name, host FROM registry_credentials WHERE account_id = :account_id"
-            " ORDER BY CASE WHEN host IN (:host, :alias_1, :alias_2, :alias_3) THEN 0 ELSE 1 END, name_key LIMIT :limit",
-            {"host": host, "limit": MOST_CHOICES, **_aliases(host)},
+            " ORDER BY CASE WHEN id = :chosen THEN 0 WHEN host IN (:host, :alias_1, :alias_2, :alias_3) THEN 1 ELSE 2 END, name_key"
+            " LIMIT :limit",
+            {"host": host, "chosen": chosen, "limit": MOST_CHOICES, **_aliases(host)},
         )
-        return [CredentialChoice(row["id"], row["name"], row["host"], bool(host) and same_registry(row["host"], host)) for row in rows]
+        choices = [CredentialChoice(row["id"], row["name"], row["host"], bool(host) and same_registry(row["host"], host)) for row in rows]
+        return sorted(choices, key=lambda choice: (not choice.matches, key_of(choice.name)))
 
-    async def add(self, actor: Actor, fields: ImageFields, nonce: str = "") -> Image:
-        """Make an image. A nonce that was spent leads to the image that it made. Raises Invalid."""
+    async def add(self, actor: Actor, fields: ImageFields, nonce: str = "") -> tuple[Image, bool]:
+        """Make an image; returns it, and whether it is new: a nonce that was spent leads to the one that it made.
+
+        Raises Invalid, and NotFound when that one is gone.
+        """
         image_id, now = new_id(), self._clock()
-        try:
-            async with self._database.account(actor.account_id).transaction() as transaction:
-                earlier = await spend_nonce(transaction, nonce, image_id, now)
-                if earlier is None:
-                    await self._refuse(transaction, fields, "")
-                    await transaction.execute(
-                        "INSERT INTO images (id, account_id, name, name_key, description, docker_image_url, reference, host,"
-                        " registry_credential_id, version, created_at, updated_at, updated_by)"
-                        " VALUES (:id, :account_id, :name, :name_key, :description, :docker_image_url, :reference, :host,"
-                        " :credential_id, 1, :now, :now, :who)",
-                        {"id": image_id, "now": now, "who": actor.label, **_values(fields)},
-                    )
-                    await self._chain.append(
-                        transaction, actor, Event("image.create", "image", image_id, fields.name, detail=fields.reference[:500])
-                    )
-        except DuplicateKey:
-            raise Invalid({"name": _NAMED_ALREADY}) from None
-        return await self.get(actor, earlier or image_id)
+        async with unique_name(self._database.account(actor.account_id), "image") as transaction:
+            earlier = await spend_nonce(transaction, nonce, image_id, now)
+            if earlier is None:
+                names = await self._refuse(transaction, fields, "")
+                made = {"id": image_id, "version": 1, "created_at": now, "updated_at": now, "updated_by": actor.label}
+                await transaction.insert("images", {**made, **_columns(fields)})
+                await refer(transaction, image_id, names)
+                event = Event("image.create", "image", image_id, fields.name, detail=fields.reference[:500])
+                await self._chain.append(transaction, actor, event)
+        return await self.get(actor, earlier or image_id), earlier is None
 
     async def save(self, actor: Actor, image_id: str, fields: ImageFields, version: int | None) -> Image:
         """Change an image. Raises NotFound, Forbidden for an official one, Invalid, and Stale with what changed."""
-        try:
-            async with self._database.account(actor.account_id).transaction() as transaction:
-                image = await self._own(transaction, image_id)
-                if version is not None and image.version != version:
-                    raise Stale(f"{image.updated_by} saved this image meanwhile.")
-                await self._refuse(transaction, fields, image_id)
-                await transaction.execute(
-                    "UPDATE images SET name = :name, name_key = :name_key, description = :description,"
-                    " docker_image_url = :docker_image_url, reference = :reference, host = :host,"
-                    " registry_credential_id = :credential_id, version = version + 1, updated_at = :now, updated_by = :who"
-                    " WHERE account_id = :account_id AND id = :id",
-                    {"id": image_id, "now": self._clock(), "who": actor.label, **_values(fields)},
-                )
-                await self._chain.append(
-                    transaction, actor, Event("image.update", "image", image_id, fields.name, detail=_changes(image, fields))
-                )
-        except DuplicateKey:
-            raise Invalid({"name": _NAMED_ALREADY}) from None
+        async with unique_name(self._database.account(actor.account_id), "image") as transaction:
+            image = await self._own(transaction, image_id)
+            refuse_stale("image", stored=image.version, edited=version, who=image.updated_by)
+            names = await self._refuse(transaction, fields, image_id)
+            changed = {"version": image.version + 1, "updated_at": self._clock(), "updated_by": actor.label}
+            await transaction.update("images", image_id, {**changed, **_columns(fields)})
+            await refer(transaction, image_id, names)
+            await self._chain.append(
+                transaction, actor, Event("image.update", "image", image_id, fields.name, detail=_changes(image, fields))
+            )
         return await self.get(actor, image_id)
 
     async def use(self, actor: Actor, image_id: str) -> ImageUse:
         """Who uses this image."""
         account = self._database.account(actor.account_id)
         return await _use(account.fetch_all, image_id)
+
+    async def preview(self, actor: Actor, template: UserData) -> str:
+        """The user data with variables filled in and secrets as `••••`. Raises Invalid for a name that is not there, or too long a text."""
+        return await preview(self._database.account(actor.account_id).fetch_all, template)
 
     async def delete(self, actor: Actor, image_id: str) -> None:
         """Delete an image that nothing uses. Raises NotFound, Forbidden for an official one, Conflict while it is used."""
@@ -155,6 +136,7 @@ class ImageRepository:
             await transaction.execute(
                 "UPDATE agents SET image_id = NULL WHERE account_id = :account_id AND image_id = :id", {"id": image_id}
             )
+            await refer(transaction, image_id, {})
             await transaction.execute("DELETE FROM images WHERE account_id = :account_id AND id = :id", {"id": image_id})
             await self._chain.append(transaction, actor, Event("image.delete", "image", image_id, image.name))
 
@@ -162,18 +144,17 @@ class ImageRepository:
         row = await transaction.fetch_one(f"{_SELECT} WHERE i.id = :id AND ({_OWN} OR i.account_id IS NULL)", {"id": image_id})
         if row is None:
             raise NotFound("There is no such image in this account.")
-        if row["account_id"] is None:
-            raise Forbidden("Official images are read-only. Create an image of your own with the same Docker Image URL.")
-        return _image(row)
+        return _changeable(_image(row))
 
-    async def _refuse(self, transaction: AccountTransaction, fields: ImageFields, image_id: str) -> None:
+    async def _refuse(self, transaction: AccountTransaction, fields: ImageFields, image_id: str) -> Names:
+        """Raise Invalid for what the database does not allow; returns what the user data refers to."""
         errors: dict[str, str] = {}
         named = await transaction.fetch_one(
             "SELECT id FROM images WHERE account_id = :account_id AND name_key = :key AND id <> :id",
             {"key": fields.name_key, "id": image_id},
         )
         if named is not None:
-            errors["name"] = _NAMED_ALREADY
+            errors["name"] = "Another image of this account has this name. Choose another one."
         if fields.credential_id is not None:
             row = await transaction.fetch_one(
                 "SELECT name, host FROM registry_credentials WHERE account_id = :account_id AND id = :id", {"id": fields.credential_id}
@@ -185,8 +166,14 @@ class ImageRepository:
                     f"The registry credential {row['name']} is for {row['host']}, and the image is at {fields.host}."
                     f" Choose a credential for {fields.host}, or none for a public image."
                 )
+        names: Names = {}
+        try:
+            names = await find_names(transaction.fetch_all, fields.references)
+        except ValueError as error:
+            errors["user_data"] = str(error)
         if errors:
             raise Invalid(errors)
+        return names
 
 
 async def _use(fetch_all: Any, image_id: str) -> ImageUse:
@@ -204,9 +191,15 @@ def _aliases(host: str) -> dict[str, str]:
     return {f"alias_{number}": alias for number, alias in enumerate(aliases, 1)}
 
 
-def _values(fields: ImageFields) -> dict[str, object]:
-    names = ("name", "name_key", "description", "docker_image_url", "reference", "host", "credential_id")
-    return {name: getattr(fields, name) for name in names}
+def _changeable(image: Image) -> Image:
+    if image.official:
+        raise Forbidden("Official images are read-only. Create an image of your own with the same Docker Image URL.")
+    return image
+
+
+def _columns(fields: ImageFields) -> dict[str, object]:
+    names = ("name", "name_key", "description", "docker_image_url", "reference", "host", "user_data")
+    return {name: getattr(fields, name) for name in names} | {"registry_credential_id": fields.credential_id}
 
 
 def _changes(image: Image, fields: ImageFields) -> str:
@@ -217,6 +210,7 @@ def _changes(image: Image, fields: ImageFields) -> str:
             ("description", image.description, fields.description),
             ("Docker Image URL", image.docker_image_url, fields.docker_image_url),
             ("Docker Registry Auth", image.credential_id, fields.credential_id),
+            ("user data", image.user_data, fields.user_data),
         )
         if before != after
     ]
@@ -234,6 +228,7 @@ def _image(row: Row) -> Image:
         credential_id=row["registry_credential_id"],
         credential_name=row["credential_name"],
         credential_host=row["credential_host"],
+        user_data=row["user_data"],
         official=row["account_id"] is None,
         withdrawn=row["withdrawn_at"] is not None,
         version=row["version"],

@@ -6,6 +6,7 @@ agent's token, one read of what it is to have, the checks, the audit row on disk
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,15 @@ from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.credentials.credential import seal_context
-from webapp.database import Values
+from webapp.database import Batch
 from webapp.errors import Conflict
 from webapp.ids import new_id
+from webapp.images.user_data import Store
 from webapp.provisioning.repository import Intended, ProvisionRepository
+from webapp.provisioning.user_data import FoundUserData, find_user_data, render_user_data
 from webapp.reference import same_registry
-from webapp.vault import Secret, Vault
+from webapp.secrets.repository import NamedValueRepository
+from webapp.vault import SealBroken, Secret, Vault
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
@@ -44,19 +48,58 @@ class Provision:
     reference: str
     host: str
     auth: RegistryAuth | None
+    user_data: Secret | None
 
 
-async def provision(agent: Actor, provisions: ProvisionRepository, chain: AuditChain, vault: Vault, clock: Clock) -> Provision:
-    """Hand over the agent's image and its credential, once the audit row is committed and synced.
+async def provision(
+    agent: Actor,
+    provisions: ProvisionRepository,
+    values: Mapping[Store, NamedValueRepository],
+    chain: AuditChain,
+    vault: Vault,
+    clock: Clock,
+) -> Provision:
+    """Hand over the agent's image, its credential and its user data, once the audit row is committed and synced.
 
-    Raises Conflict when there is no image to install or its credential does not fit (never a guess, never
-    anonymous), Unavailable when the audit row cannot be written, SealBroken when the value does not open.
+    What is handed over is read in the batch that commits its row, so that nothing is served that was changed or revoked before.
+    Raises Conflict when there is no image to install, or when its credential or its user data does not fit (never a guess, never
+    anonymous), Unauthorised when the token was revoked meanwhile, Unavailable when the audit row cannot be written.
     """
-    intended = await provisions.intended(agent)
-    refuse(intended)
-    provision_id, now = new_id(), clock()
-    await chain.append_and_commit(agent, _event(intended), _statements(agent, intended, provision_id, now))
-    return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, _open(agent, intended, vault))
+    provision_id = new_id()
+    decided: list[tuple[Intended, FoundUserData | None]] = []
+    refused: list[Conflict] = []
+
+    async def write(batch: Batch) -> None:
+        now = clock()
+        intended = await provisions.intended(batch, agent)
+        await provisions.seen(batch, agent, intended, now)
+        try:
+            refuse(intended)
+            user_data = await find_user_data(batch, agent.account_id, intended.user_data, values)
+        except Conflict as error:
+            refused.append(error)  # raised when it is written down that the agent was here
+            return
+        await provisions.record(batch, agent, intended, provision_id, now)
+        await chain.append(batch, agent, _event(intended, user_data))
+        decided.append((intended, user_data))
+
+    await provisions.submit(write)
+    if refused:
+        raise refused[0]
+    intended, user_data = decided[0]
+    try:
+        return Provision(
+            id=provision_id,
+            image_name=intended.image_name,
+            reference=intended.reference,
+            host=intended.image_host,
+            auth=_open(agent, intended, vault),
+            user_data=render_user_data(agent.account_id, user_data, values),
+        )
+    except SealBroken as error:
+        raise Conflict(
+            f"A stored value of the image {intended.image_name} does not open ({error}). Enter it again.", "does-not-open"
+        ) from None
 
 
 def refuse(intended: Intended) -> None:
@@ -83,36 +126,20 @@ def refuse(intended: Intended) -> None:
         )
 
 
-def _event(intended: Intended) -> Event:
-    image = f"image {intended.image_name}, {intended.reference}"
+def _event(intended: Intended, user_data: FoundUserData | None) -> Event:
+    # What is read is named in full, however much it is: 64 names at the most.
+    reads = "" if user_data is None else f"; {user_data.reads}"
     if intended.credential_id is None:
-        return Event("image.hand_over", "image", str(intended.image_id), intended.image_name, detail=f"{intended.reference}, no credential")
+        detail = f"{intended.reference}, no credential{reads}"
+        return Event("image.hand_over", "image", str(intended.image_id), intended.image_name, detail=detail)
     return Event(
         "registry_credential.release",
         "registry_credential",
         intended.credential_id,
         intended.credential_name,
         secret_version=intended.secret_version,
-        detail=image[:500],
+        detail=f"image {intended.image_name}, {intended.reference}{reads}",
     )
-
-
-def _statements(agent: Actor, intended: Intended, provision_id: str, now: int) -> list[tuple[str, Values]]:
-    record = {
-        "id": provision_id,
-        "account_id": agent.account_id,
-        "agent_id": agent.id,
-        "image_id": intended.image_id,
-        "reference": intended.reference,
-        "credential_id": intended.credential_id,
-        "secret_version": intended.secret_version if intended.credential_id is not None else None,
-        "now": now,
-    }
-    sql = (
-        "INSERT INTO provisions (id, account_id, agent_id, image_id, reference, registry_credential_id, secret_version, created_at)"
-        " VALUES (:id, :account_id, :agent_id, :image_id, :reference, :credential_id, :secret_version, :now)"
-    )
-    return [(sql, record), *ProvisionRepository.seen(agent, now)]
 
 
 def _open(agent: Actor, intended: Intended, vault: Vault) -> RegistryAuth | None:
@@ -137,7 +164,7 @@ def as_json(handed: Provision) -> dict[str, Any]:
             "password": auth.password.reveal().decode("utf-8"),
             "expires_at": auth.expires_at,
         },
-        "user_data": None,
+        "user_data": None if handed.user_data is None else handed.user_data.reveal().decode("utf-8"),
         "provision_id": handed.id,
     }
 

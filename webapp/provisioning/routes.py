@@ -5,9 +5,11 @@ from starlette.responses import JSONResponse, Response
 
 from webapp.chain import Event
 from webapp.errors import Conflict, Invalid
+from webapp.images.user_data import Store
 from webapp.provisioning.provision import as_docker_config, as_json, encoded, provision
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.provisioning.result import parse_result
+from webapp.secrets.repository import NamedValueRepository
 from webapp.web.json_body import read_json
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
@@ -27,10 +29,10 @@ async def hand_over(request: Request) -> Response:
     if answer is None:
         raise Invalid({"format": "format: leave it out, or send json or docker-config."})
     agent, state = actor(request), request.app.state
+    values: dict[Store, NamedValueRepository] = {"secrets": state.secrets, "variables": state.variables}
     try:
-        handed = await provision(agent, _repository(request), state.chain, state.vault, state.clock)
+        handed = await provision(agent, _repository(request), values, state.chain, state.vault, state.clock)
     except Conflict as error:
-        await _repository(request).touch(agent)
         await state.denials.known(
             agent, Event("registry_credential.release", "agent", agent.id, agent.label, decision="denied", detail=error.code)
         )
