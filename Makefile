@@ -9,12 +9,12 @@ PYTEST = $(BIN)/python -m pytest
 UV = env -u UV_DEFAULT_INDEX -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS uv --quiet
 EXPORT = $(UV) export --frozen --no-header --no-annotate --no-emit-project
 
-.PHONY: help run test lint format lock clean venv-run venv-dev
+.PHONY: help run test lint format screenshot lock clean venv-run venv-dev
 .DEFAULT_GOAL = help
 
 help: ## show these lines
 	@echo "Usage: make TARGET"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 run: venv-run ## set up and serve on http://127.0.0.1:8000; Ctrl-C ends it
 	@$(BIN)/registry-credentials serve
@@ -32,6 +32,9 @@ lint: venv-dev ## ruff and mypy, changing nothing
 format: venv-dev ## let ruff order the imports, mend what is safe to mend, and lay out the code
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format
+
+screenshot: venv-dev ## take the README's picture anew, in a browser
+	@$(BIN)/python tools/screenshot.py
 
 lock: ## lock the dependencies anew after editing pyproject.toml; UPGRADE=--upgrade takes newer ones (needs uv)
 	@$(UV) lock $(UPGRADE)

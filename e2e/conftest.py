@@ -1,29 +1,33 @@
-"""Journeys in a real browser, against the real server on a free port, with real registries."""
+"""Journeys in a real browser, against the real server on a free port, with real registries.
+
+A journey that minds what else is on the server takes `page`, which has one of its own. The others share one server a file, on which alice
+is signed in (`alice`, `alice_scripted`) or nobody is (`stranger`), and name what they make with `steps.fresh`.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from e2e import steps
+from e2e.browser import launch, open_context, open_page
 from e2e.server import Server, serve
 from tests import system
 from tests.real.fixtures import htpasswd_registry, token_registry
 
 __all__ = ["htpasswd_registry", "token_registry"]
 
-WAIT_MS = 10_000
+BOTH = ["with-script", "without-script"]
+OFFICIAL = '[{"name": "Debian 12", "docker_image_url": "debian:12", "description": "The stable one"}]'
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium, started once; it asks nobody outside of this machine for anything."""
-    path = system.chromium()
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=[*arguments, "--disable-sync", "--no-first-run"])
+    """Chromium, started once."""
+    with launch(system.chromium()) as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture
@@ -33,34 +37,64 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
+@dataclass(frozen=True)
+class Settled:
+    """A control plane that alice has set up; `state` is her browser's, signed in."""
+
+    server: Server
+    state: Path
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Settled]:
+    """One for all journeys of a file, with an official image."""
+    folder = tmp_path_factory.mktemp("settled")
+    (folder / "official.json").write_text(OFFICIAL)
+    with serve(folder / "server", WEBAPP_OFFICIAL_IMAGES_FILE=str(folder / "official.json")) as running:
+        context = open_context(browser, running)
+        steps.set_up(open_page(context, []), running)
+        context.storage_state(path=folder / "alice.json")
+        context.close()
+        yield Settled(running, folder / "alice.json")
+
+
 @pytest.fixture
 def violations() -> list[str]:
     """What the browser's console said of broken rules: has to be empty at the end of every journey."""
     return []
 
 
-def open_page(context: BrowserContext, violations: list[str]) -> Page:
-    """A new page whose script errors and broken policies are collected."""
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    page.on("pageerror", lambda error: violations.append(f"script error: {error}"))
-    page.on("console", lambda message: violations.append(message.text) if "Content Security Policy" in message.text else None)
-    return page
-
-
-@pytest.fixture(params=["with-script", "without-script"])
+@pytest.fixture(params=BOTH)
 def page(request: pytest.FixtureRequest, browser: Browser, server: Server, violations: list[str]) -> Iterator[Page]:
     """A page of alice's browser; every journey that asks for it is made with JavaScript on, and off."""
-    context = browser.new_context(base_url=server.url, java_script_enabled=request.param == "with-script")
+    context = open_context(browser, server, java_script_enabled=request.param == "with-script")
+    yield open_page(context, violations)
+    context.close()
+    assert violations == []
+
+
+@pytest.fixture(params=BOTH)
+def stranger(request: pytest.FixtureRequest, browser: Browser, settled: Settled, violations: list[str]) -> Iterator[Page]:
+    """A page of a browser that is not signed in, on the file's server; with JavaScript on, and off."""
+    context = open_context(browser, settled.server, java_script_enabled=request.param == "with-script")
+    yield open_page(context, violations)
+    context.close()
+    assert violations == []
+
+
+@pytest.fixture(params=BOTH)
+def alice(request: pytest.FixtureRequest, browser: Browser, settled: Settled, violations: list[str]) -> Iterator[Page]:
+    """A page of alice's browser, signed in, on the file's server; with JavaScript on, and off."""
+    context = open_context(browser, settled.server, storage_state=settled.state, java_script_enabled=request.param == "with-script")
     yield open_page(context, violations)
     context.close()
     assert violations == []
 
 
 @pytest.fixture
-def scripted(browser: Browser, server: Server, violations: list[str]) -> Iterator[Page]:
-    """A page with JavaScript on, for what only script does."""
-    context = browser.new_context(base_url=server.url)
+def alice_scripted(browser: Browser, settled: Settled, violations: list[str]) -> Iterator[Page]:
+    """The same with JavaScript on, for what only script does."""
+    context = open_context(browser, settled.server, storage_state=settled.state)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     yield open_page(context, violations)
     context.close()

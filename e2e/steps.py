@@ -1,19 +1,32 @@
 """What people do in the pages, step by step; with script and without."""
 
+import itertools
 import re
+import subprocess
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from e2e.server import Server
 
 EMAIL = "alice@example.com"
 PASSWORD = "correct horse battery staple"
+SECRET = "hunter2-but-much-longer"
+"""The value of registry credentials whose value is not the point."""
+
+_numbers = itertools.count(1)
 
 
-def set_up(page: Page, server: Server) -> None:
+def fresh(word: str) -> str:
+    """A name that no other journey on the same server uses."""
+    return f"{word}-{next(_numbers)}"
+
+
+def set_up(page: Page, server: Server, organization: str = "") -> None:
     """Follow the one-time link, make the account, and arrive at the empty list of registry credentials."""
     page.goto(server.setup_link)
+    if organization:
+        page.get_by_label("Organization name").fill(organization)
     page.get_by_label("Email").fill(EMAIL)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Create").click()
@@ -34,15 +47,59 @@ def new_credential(page: Page) -> None:
     expect(page.get_by_role("heading", name="New registry credential")).to_be_visible()
 
 
-def store_password(page: Page, name: str, host: str, username: str, password: str) -> None:
+def store_password(page: Page, name: str, host: str, username: str, password: str, description: str = "") -> None:
     """Store a username and password."""
     new_credential(page)
     page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Description").fill(description)
     page.get_by_label("Registry URL").fill(host)
     page.get_by_label("Username").fill(username)
     page.locator("input[name=password]").fill(password)
     save(page)
     expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+
+
+def fill_credential(page: Page, name: str, host: str = "ghcr.io", secret: str = SECRET) -> None:
+    """Fill the form for a username and password in, and do not save it yet."""
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Description").fill("of the acme bot")
+    page.get_by_label("Registry URL").fill(host)
+    page.get_by_label("Username").fill("acme-bot")
+    page.locator("input[name=password]").fill(secret)
+
+
+def open_credential(page: Page, name: str) -> None:
+    """Open a registry credential's own page from the list."""
+    page.goto("/registry-credentials")
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
+
+
+def given_credential(page: Page, word: str, host: str = "ghcr.io") -> str:
+    """A fresh registry credential that is stored already, for a journey that is about something else. Its name."""
+    name = fresh(word)
+    values = {"name": name, "registry_url": host, "auth_method": "password", "username": "acme-bot", "password": SECRET}
+    given(page, "/registry-credentials", values)
+    return name
+
+
+def given_image(page: Page, word: str, reference: str, credential: str = "") -> str:
+    """A fresh image that is in the catalog already, with the credential of this name or none. Its name."""
+    name, credential_id = fresh(word), ""
+    if credential:
+        listed = page.request.get("/registry-credentials", params={"q": credential}).text()
+        found = re.search(rf'href="/registry-credentials/(\w+)">{re.escape(credential)}</a>', listed)
+        assert found is not None
+        credential_id = found[1]
+    given(page, "/images", {"name": name, "docker_image_url": reference, "registry_credential_id": credential_id})
+    return name
+
+
+def given(page: Page, address: str, values: dict[str, str]) -> None:
+    """Send a form as alice's browser does, past the page."""
+    form: dict[str, str | float | bool] = {**values}
+    answer = page.request.post(address, form=form, headers={"Sec-Fetch-Site": "same-origin"}, max_redirects=0)
+    assert answer.status == 303, answer.text()
 
 
 def store_key_file(page: Page, name: str, host: str, file: Path) -> None:
@@ -87,6 +144,18 @@ def make_bootstrap_token(page: Page) -> str:
     return token
 
 
+def enroll(server: Server, token: str, name: str, state: Path) -> None:
+    """Enrol an agent with the command line, as on its machine."""
+    done = ask_to_enroll(server, token, name, state)
+    assert done.returncode == 0, done.stderr
+    assert token not in done.stdout + done.stderr
+
+
+def ask_to_enroll(server: Server, token: str, name: str, state: Path) -> subprocess.CompletedProcess[str]:
+    """The same, whatever becomes of it."""
+    return server.run("agent", "enroll", "--server", server.url, "--name", name, "--state", str(state), text=token + "\n")
+
+
 def choose_image(page: Page, agent: str, image: str) -> None:
     """Choose an agent's image on its page."""
     page.goto("/agents")
@@ -97,11 +166,30 @@ def choose_image(page: Page, agent: str, image: str) -> None:
     expect(page.get_by_text("Agent saved.")).to_be_visible()
 
 
+def expect_summary(page: Page, *sentences: str) -> Locator:
+    """Wait for the form to come back with its error summary first, focused, and with these sentences in it."""
+    summary = page.locator(".error-summary")
+    expect(summary).to_be_focused()
+    for sentence in sentences:
+        expect(summary).to_contain_text(sentence)
+    return summary
+
+
+def row(page: Page, name: str) -> Locator:
+    """The row of a list whose first cell is this link."""
+    return page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True))
+
+
+def submit(page: Page) -> Locator:
+    """The form's own button; not one of those that try something out."""
+    return page.locator("form.form button[type=submit]:not([name])")
+
+
 def save(page: Page) -> None:
     """Press the form's own button."""
-    page.locator("form.form button[type=submit]").click()
+    submit(page).click()
 
 
 def script_is_on(page: Page) -> bool:
-    """Whether this page runs JavaScript; htmx marks the body's children only then."""
-    return page.locator("dialog[open]").count() > 0
+    """Whether this page runs JavaScript; app.js marks the page then."""
+    return page.locator("html.script").count() > 0

@@ -1,46 +1,13 @@
 """A canary password is stored, used and mistyped, and then looked for everywhere that it must not be."""
 
-import base64
 import re
-import urllib.parse
-from pathlib import Path
 
 import httpx2
-import pytest
 from playwright.sync_api import Page
 
 from e2e import steps
 from e2e.server import Server
-
-CANARY = "Kanarie+7f3a/9c=%Zwitschert"
-
-
-def forms_of(secret: str) -> list[bytes]:
-    """The secret as it may appear: raw, base64 (at each of the three offsets), hex and URL-encoded."""
-    raw = secret.encode()
-    forms = [
-        raw,
-        raw.hex().encode(),
-        raw.hex().upper().encode(),
-        urllib.parse.quote(secret, safe="").encode(),
-        urllib.parse.quote_plus(secret).encode(),
-    ]
-    for offset in range(3):
-        encoded = base64.b64encode(b"\x00" * offset + raw)
-        whole = encoded[4 if offset else 0 : len(encoded) // 4 * 4 - 4]
-        forms += [whole, whole.replace(b"+", b"-").replace(b"/", b"_")]
-    return forms
-
-
-def found_in(data: bytes, secret: str = CANARY) -> list[bytes]:
-    return [form for form in forms_of(secret) if form in data]
-
-
-@pytest.mark.parametrize("number", range(5))
-def test_the_search_finds_one_that_is_planted(tmp_path: Path, number: int) -> None:
-    planted = forms_of(CANARY)[number]
-    assert found_in(b"before " + planted + b" after")
-    assert found_in(b'{"auth": "' + base64.b64encode(b"acme-bot:" + CANARY.encode()) + b'"}'), "also where it is a part of what was encoded"
+from tests.real.canary import CANARY, found_in
 
 
 def test_nothing_holds_the_canary_but_the_agents_own_answer(page: Page, server: Server) -> None:

@@ -8,39 +8,31 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect
 
 from e2e import steps
-from e2e.conftest import open_page
-from e2e.server import Server, serve
+from e2e.browser import open_context, open_page
+from e2e.conftest import Settled
+from e2e.server import Server
 
 AXE = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "rules": {"target-size": {"enabled": True}},
+    "resultTypes": ["violations"],
 }
+RUN_AXE = "options => axe.run(options).then(result => result.violations.map(({id, nodes}) => [id, nodes[0].html]))"
+WIDTHS = [320, 1280]
 
 
 @pytest.fixture(scope="module")
-def furnished(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> tuple[Server, Path]:  # type: ignore[misc]
-    """A server with something on every page, and alice's signed-in state, for all tests of this file."""
-    folder = tmp_path_factory.mktemp("furnished")
-    official = folder / "official.json"
-    official.write_text('[{"name": "Debian 12", "docker_image_url": "debian:12", "description": "The stable one"}]')
-    with serve(folder / "server", WEBAPP_OFFICIAL_IMAGES_FILE=str(official)) as server:
-        context = browser.new_context(base_url=server.url)
-        page = open_page(context, [])
-        steps.set_up(page, server)
-        for number, host in enumerate(("ghcr.io", "registry-1.docker.io", "us-docker.pkg.dev", "registry.example:5000")):
-            steps.store_password(page, f"credential-{number}", host, "acme-bot", "a-long-secret")
-        steps.add_image(page, "ubuntu-custom", "ghcr.io/acme/ubuntu:24.04", "credential-0")
-        token = steps.make_bootstrap_token(page)
-        assert (
-            server.run(
-                "agent", "enroll", "--server", server.url, "--name", "rack1-node07", "--state", str(folder / "a"), text=token
-            ).returncode
-            == 0
-        )
-        steps.choose_image(page, "rack1-node07", "ubuntu-custom")
-        context.storage_state(path=folder / "alice.json")
-        context.close()
-        yield server, folder / "alice.json"
+def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Settled:
+    """A server with something on every page, for all tests of this file."""
+    context = open_context(browser, settled.server, storage_state=settled.state)
+    page = open_page(context, [])
+    for number, host in enumerate(("ghcr.io", "registry-1.docker.io", "us-docker.pkg.dev", "registry.example:5000")):
+        steps.store_password(page, f"credential-{number}", host, "acme-bot", "a-long-secret")
+    steps.add_image(page, "ubuntu-custom", "ghcr.io/acme/ubuntu:24.04", "credential-0")
+    steps.enroll(settled.server, steps.make_bootstrap_token(page), "rack1-node07", tmp_path_factory.mktemp("agent") / "state")
+    steps.choose_image(page, "rack1-node07", "ubuntu-custom")
+    context.close()
+    return settled
 
 
 def pages(page: Page) -> dict[str, str]:
@@ -48,58 +40,77 @@ def pages(page: Page) -> dict[str, str]:
     found = {name: f"/{name}" for name in ("registry-credentials", "images", "agents", "audit", "settings")}
     for name in ("registry-credentials", "images", "agents"):
         page.goto(found[name])
-        link = page.locator("tbody th a").first.get_attribute("href")
+        link = page.get_by_role("row").filter(has=page.get_by_role("button")).locator("th a").first.get_attribute("href")
         assert link is not None
         found[f"{name}-edit"] = link
         found[f"{name}-remove"] = link + ("/revoke" if name == "agents" else "/delete")
+    page.goto("/images?kind=official")
+    official = page.locator("tbody th a").first.get_attribute("href")
+    assert official is not None
     return found | {
         "registry-credentials-new": "/registry-credentials/new",
         "registry-credentials-none-found": "/registry-credentials?q=nothing-like-it",
         "images-new": "/images/new",
         "images-official": "/images?kind=official",
+        "images-official-one": official,
         "bootstrap-token-new": "/agents/bootstrap-tokens/new",
+        "agents-allow-reenrolment": found["agents-edit"] + "/allow-reenrolment",
         "agents-revoked": "/agents?show=revoked",
         "audit-none-found": "/audit?q=nothing-like-it",
         "not-found": "/nowhere",
     }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1280])
-def test_every_page_is_accessible_and_fits(furnished: tuple[Server, Path], browser: Browser, scheme: str, width: int) -> None:
-    server, state = furnished
+def problems(page: Page, name: str) -> list[tuple[str, ...]]:
+    """What is wrong with the page that is open, in light and in dark."""
+    page.evaluate(Axe().axe_script)
+    found: list[tuple[str, ...]] = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found += [(name, scheme, *violation) for violation in page.evaluate(RUN_AXE, AXE)]
+    if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+        found.append((name, "wider than the window"))
+    return found
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_accessible_and_fits(furnished: Settled, browser: Browser, width: int) -> None:
     violations: list[str] = []
-    context = browser.new_context(
-        base_url=server.url,
-        storage_state=state,
-        color_scheme="dark" if scheme == "dark" else "light",
-        viewport={"width": width, "height": 800},
-    )
+    context = open_context(browser, furnished.server, storage_state=furnished.state, viewport={"width": width, "height": 800})
     page = open_page(context, violations)
-    problems = []
+    found = []
     for name, address in pages(page).items():
         page.goto(address)
-        result = Axe().run(page, options=AXE)
-        problems += [(name, violation["id"], violation["nodes"][0]["html"]) for violation in result.response["violations"]]
-        if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-            problems.append((name, "wider than the window", ""))
+        found += problems(page, name)
     page.goto("/registry-credentials")
     page.get_by_role("link", name="New registry credential").first.click()
     expect(page.locator("dialog[open]")).to_be_visible()
     page.get_by_label("GCP service account key", exact=True).check()
     steps.save(page)
-    expect(page.locator("dialog .error-summary")).to_be_focused()
-    problems += [
-        ("dialog", violation["id"], violation["nodes"][0]["html"]) for violation in Axe().run(page, options=AXE).response["violations"]
-    ]
+    steps.expect_summary(page)
+    found += problems(page, "dialog")
     context.close()
-    assert problems == []
+    assert found == []
     assert violations == []
 
 
-def test_the_first_load_is_light(furnished: tuple[Server, Path], browser: Browser) -> None:
-    server, state = furnished
-    context = browser.new_context(base_url=server.url, storage_state=state)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_pages_before_sign_in_are_accessible_and_fit(server: Server, browser: Browser, width: int) -> None:
+    context = open_context(browser, server, viewport={"width": width, "height": 800})
+    page = open_page(context, [])
+    found = []
+    for name, address in (("set-up", server.setup_link), ("sign-in", "/login")):
+        page.goto(address)
+        found += problems(page, name)
+        steps.save(page)
+        steps.expect_summary(page)
+        found += problems(page, f"{name} with errors")
+    context.close()
+    assert found == []
+
+
+def test_the_first_load_is_light(furnished: Settled, browser: Browser) -> None:
+    context = open_context(browser, furnished.server, storage_state=furnished.state)
     page = context.new_page()
     sizes: dict[str, int] = {}
     page.on("response", lambda response: sizes.update({response.url: len(gzip.compress(response.body()))}))

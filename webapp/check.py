@@ -1,10 +1,12 @@
-"""`registry-credentials check`: does every sealed value open, and is the database whole."""
+"""`registry-credentials check`: does every sealed value open."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from webapp.credentials.credential import seal_context
-from webapp.database import Database
-from webapp.vault import SealBroken, Vault
+from webapp.credentials import credential
+from webapp.database import Database, Row
+from webapp.secrets import named_value
+from webapp.vault import SealBroken, SealContext, Vault
 
 _PAGE = 500
 
@@ -17,25 +19,51 @@ class CheckReport:
     lines: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A table with sealed values: what a row of it is called, the columns beside the common ones, and the place that it is sealed to."""
+
+    noun: str
+    table: str
+    columns: str
+    place: Callable[[Row], SealContext]
+
+
+_TABLES = (
+    _Sealed(
+        "registry credential",
+        "registry_credentials",
+        ", host, auth_method",
+        lambda row: credential.seal_context(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"]),
+    ),
+    _Sealed("secret", "secrets", "", lambda row: named_value.seal_context(row["account_id"], row["id"], row["secret_version"])),
+)
+
+
 async def check_store(database: Database, vault: Vault) -> CheckReport:
-    """Open every sealed registry credential (and show none). Names those that do not open."""
+    """Open every sealed registry credential and secret (and show none). Names those that do not open."""
     lines: list[str] = []
-    opened = broken = 0
-    after = ""
-    while rows := await database.fetch_all(
-        "SELECT id, account_id, name, host, auth_method, secret_version, sealed"
-        " FROM registry_credentials WHERE id > :after ORDER BY id LIMIT :limit",
-        {"after": after, "limit": _PAGE},
-    ):
-        for row in rows:
-            try:
-                vault.open(
-                    row["sealed"], seal_context(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"])
-                )
-                opened += 1
-            except SealBroken as error:
-                broken += 1
-                lines.append(f"registry credential {row['name']} ({row['id']}) does not open: {error}")
-        after = rows[-1]["id"]
-    lines.append(f"registry credentials: {opened} open, {broken} do not")
-    return CheckReport(ok=broken == 0, lines=tuple(lines))
+    ok = True
+    for table in _TABLES:
+        opened, broken = 0, []
+        after = ""
+        while rows := await database.fetch_all(
+            f"SELECT id, account_id, name, secret_version, sealed{table.columns} FROM {table.table}"
+            " WHERE id > :after ORDER BY id LIMIT :limit",
+            {"after": after, "limit": _PAGE},
+        ):
+            for row in rows:
+                try:
+                    vault.open(row["sealed"], table.place(row))
+                    opened += 1
+                except SealBroken as error:
+                    broken.append(f"{table.noun} {_printable(row['name'])} ({_printable(row['id'])}) does not open: {error}")
+            after = rows[-1]["id"]
+        lines += [*broken, f"{table.noun}s: {opened} open, {len(broken)} do not"]
+        ok = ok and not broken
+    return CheckReport(ok=ok, lines=tuple(lines))
+
+
+def _printable(text: str) -> str:
+    """What the database holds, on a terminal: whoever can write to it could put escapes there."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,46 @@
+"""Chromium, and the profiles and pages that journeys are made in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from e2e.server import Server
+
+WAIT_MS = 10_000
+
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@contextmanager
+def launch(program: Path) -> Iterator[Browser]:
+    """Chromium, until the block ends; it asks nobody outside of this machine for anything."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+def open_context(browser: Browser, server: Server, **more: Any) -> BrowserContext:
+    """A browser profile of its own. It asks for less motion, so that no journey waits for a dialog to rise."""
+    context = browser.new_context(base_url=server.url, reduced_motion="reduce", **more)
+    context.set_default_timeout(WAIT_MS)
+    return context
+
+
+def open_page(context: BrowserContext, violations: list[str]) -> Page:
+    """A new page whose script errors and broken policies are collected."""
+    page = context.new_page()
+    page.on("pageerror", lambda error: violations.append(f"script error: {error}"))
+    page.on("console", lambda message: violations.append(message.text) if "Content Security Policy" in message.text else None)
+    return page
