@@ -23,9 +23,9 @@ BOTH = ["with-script", "without-script"]
 OFFICIAL = '[{"name": "Debian 12", "docker_image_url": "debian:12", "description": "The stable one"}]'
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, started once."""
+    """Chromium, started once a file: as long as it is there, so is its event loop, in which no async test of another file could run."""
     with launch(system.chromium()) as launched:
         yield launched
 

@@ -41,7 +41,7 @@ async def test_it_is_stored_and_listed_with_who_replaced_it(house: House, alice:
     page = (await alice.get(f"/{kind}")).text
     assert "Of the main database" in page
     assert "by alice@example.com" in page
-    assert "0 images" in page
+    assert "0&nbsp;images" in page
     assert f"icon-{'seal' if kind == 'secrets' else 'braces'}" in page
     assert await value_of(house, kind) == CANARY.encode()
     row = (await house.audit())[-1]

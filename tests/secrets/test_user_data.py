@@ -110,7 +110,7 @@ async def test_what_an_image_refers_to_is_neither_deleted_nor_renamed(
     renamed = await alice.post(f"/{kind}/{record_id}", data={"name": "B", "value": "x"})
     assert renamed.status_code == 422
     assert f"1 image refers to {kind}.A (ubuntu-custom)" in renamed.text
-    assert "1 image" in (await alice.get(f"/{kind}")).text
+    assert "1&nbsp;image" in (await alice.get(f"/{kind}")).text
     await alice.post(f"/images/{image_id}", data={"name": "ubuntu-custom", "docker_image_url": "nginx", "user_data": ""})
     assert (await alice.post(f"/{kind}/{record_id}", data={"name": "B", "value": "x"})).status_code == 303
     assert (await alice.post(f"/{kind}/{record_id}/delete")).status_code == 303
