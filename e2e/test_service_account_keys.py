@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from e2e import steps
 from tests.real.service_account import service_account_key
@@ -29,8 +29,8 @@ def test_a_key_file_is_looked_at_when_it_is_chosen_and_never_shown(alice_scripte
     good.write_bytes(key)
     bad.write_text("not a key")
     line = key.decode().split("\\n")[3]
-    heard: list[bytes] = []
-    alice_scripted.on("response", lambda response: heard.append(response.body()) if response.request.method == "POST" else None)
+    heard: list[Response] = []
+    alice_scripted.on("response", lambda response: heard.append(response) if response.request.method == "POST" else None)
     open_key_fields(alice_scripted, name)
     upload, status = alice_scripted.locator("input[name=service_account_key_file]"), alice_scripted.locator(".upload-status")
     upload.set_input_files(bad)
@@ -48,7 +48,7 @@ def test_a_key_file_is_looked_at_when_it_is_chosen_and_never_shown(alice_scripte
     steps.save(alice_scripted)
     expect(steps.row(alice_scripted, name)).to_contain_text("_json_key")
     assert len(heard) == 4
-    assert not any(line.encode() in body for body in heard)
+    assert not any(line.encode() in response.body() for response in heard)
     assert line not in alice_scripted.content()
 
 

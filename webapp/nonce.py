@@ -5,7 +5,11 @@ A nonce is spent in the transaction that makes the record, never by a form that 
 
 import secrets
 
+from webapp.clock import DAY
 from webapp.database import AccountTransaction
+
+KEPT = DAY
+"""How long a nonce is remembered: longer than anybody leaves a form open and sends it twice."""
 
 
 def new_nonce() -> str:
@@ -25,6 +29,7 @@ async def spend_nonce(transaction: AccountTransaction, nonce: str, record_id: st
     )
     if row is not None:
         return str(row["record_id"])
+    await transaction.execute("DELETE FROM form_nonces WHERE account_id = :account_id AND spent_at < :before", {"before": now - KEPT})
     await transaction.execute(
         "INSERT INTO form_nonces (account_id, nonce, record_id, spent_at) VALUES (:account_id, :nonce, :record_id, :now)",
         {"nonce": nonce[:64], "record_id": record_id, "now": now},

@@ -1,0 +1,115 @@
+"""The sealed form of a value: it opens at its own place, under its own key, unchanged, and nowhere else."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from webapp.vault.envelope import (
+    BUCKET,
+    KEY_BYTES,
+    SHORTEST,
+    SealBroken,
+    UnknownKey,
+    associated_data,
+    key_id,
+    open_sealed,
+    seal,
+    unwrap,
+    wrap,
+)
+
+KEK = bytes(range(KEY_BYTES))
+PLACE: list[str | int] = ["instance", "account", "registry_credentials", "record", "sealed", 3, 2, "ghcr.io", "password"]
+
+
+@given(st.binary(max_size=1000))
+@settings(max_examples=50, deadline=None)
+def test_every_value_comes_back(value: bytes) -> None:
+    assert open_sealed(KEK, seal(KEK, 7, value, PLACE), PLACE) == value
+
+
+@pytest.mark.parametrize("length", [0, 1, 254, 255, 256, 511, 512, 513])
+def test_the_length_tells_only_the_bucket(length: int) -> None:
+    value = b"\x80" * length  # what the padding itself begins with
+    sealed = seal(KEK, 7, value, PLACE)
+    assert len(sealed) == SHORTEST + length // BUCKET * BUCKET
+    assert open_sealed(KEK, sealed, PLACE) == value
+
+
+def test_the_layout_is_the_documented_one() -> None:
+    sealed = seal(KEK, 0x01020304, b"x", PLACE)
+    assert sealed[:8] == b"SB1\x01\x01\x02\x03\x04"
+    assert len(sealed) == 8 + 12 + 48 + 12 + 256 + 16
+    assert key_id(sealed) == 0x01020304
+
+
+def test_no_two_seals_are_alike() -> None:
+    first, second = seal(KEK, 7, b"x", PLACE), seal(KEK, 7, b"x", PLACE)
+    assert first[8:20] != second[8:20], "the wrap's nonce"
+    assert first[68:80] != second[68:80], "the value's nonce"
+
+
+@pytest.mark.parametrize("part", range(len(PLACE)))
+def test_it_opens_at_no_other_place(part: int) -> None:
+    sealed = seal(KEK, 7, b"value", PLACE)
+    other = [*PLACE]
+    other[part] = 4 if isinstance(other[part], int) else f"{other[part]}x"
+    with pytest.raises(SealBroken):
+        open_sealed(KEK, sealed, other)
+
+
+def test_parts_do_not_run_into_each_other() -> None:
+    assert associated_data("data", ["a", "bc"]) != associated_data("data", ["ab", "c"])
+    assert associated_data("data", ["a"]) != associated_data("wrap", ["a"])
+    assert associated_data("data", [1, 2]) != associated_data("data", [12])
+
+
+def test_not_one_bit_of_it_may_differ() -> None:
+    sealed = seal(KEK, 7, b"value", PLACE)
+    for position in range(len(sealed)):
+        changed = bytearray(sealed)
+        changed[position] ^= 1 << position % 8
+        with pytest.raises(SealBroken):
+            open_sealed(KEK, bytes(changed), PLACE)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7, 8, 79, 80, 95, SHORTEST - 1, SHORTEST - BUCKET])
+def test_it_refuses_a_piece(cut: int) -> None:
+    with pytest.raises(SealBroken, match="length"):
+        open_sealed(KEK, seal(KEK, 7, b"value", PLACE)[:cut], PLACE)
+
+
+@pytest.mark.parametrize("more", [1, BUCKET - 1, BUCKET])
+def test_it_refuses_more(more: int) -> None:
+    with pytest.raises(SealBroken):
+        open_sealed(KEK, seal(KEK, 7, b"value", PLACE) + bytes(more), PLACE)
+
+
+def test_it_opens_under_no_other_key() -> None:
+    with pytest.raises(SealBroken):
+        open_sealed(bytes(KEY_BYTES), seal(KEK, 7, b"value", PLACE), PLACE)
+
+
+def test_a_data_key_of_one_value_opens_no_other() -> None:
+    first, second = seal(KEK, 7, b"first", PLACE), seal(KEK, 7, b"second", PLACE)
+    with pytest.raises(SealBroken):
+        open_sealed(KEK, first[:68] + second[68:], PLACE)
+
+
+def test_a_wrapped_key_opens_only_as_it_was_wrapped() -> None:
+    wrapped = wrap(KEK, b"k" * KEY_BYTES, b"place")
+    assert unwrap(KEK, wrapped, b"place") == b"k" * KEY_BYTES
+    for wrong in (wrapped[:-1], wrapped + b"x", b"", wrapped[:-1] + bytes([wrapped[-1] ^ 1])):
+        with pytest.raises(SealBroken):
+            unwrap(KEK, wrong, b"place")
+    with pytest.raises(SealBroken):
+        unwrap(KEK, wrapped, b"elsewhere")
+
+
+def test_an_error_says_nothing_of_the_value_or_the_key() -> None:
+    sealed = seal(KEK, 7, b"hunter2", PLACE)
+    with pytest.raises(SealBroken) as error:
+        open_sealed(bytes(KEY_BYTES), sealed, PLACE)
+    assert str(error.value) == "a wrapped key does not open"
+    assert error.value.__cause__ is None
+    assert issubclass(UnknownKey, SealBroken)
