@@ -25,7 +25,7 @@ async def test_a_whole_store_is_said_to_be_whole(house: House, alice: httpx2.Asy
 @pytest.mark.parametrize(
     ("table", "name"),
     [("registry_credentials", "registry credential credential-0"), ("secrets", "secret SECRET_0")],
-    ids=lambda value: str(value),
+    ids=str,
 )
 @pytest.mark.parametrize("damage", ["swapped", "cut", "version"])
 async def test_what_does_not_open_is_named(house: House, alice: httpx2.AsyncClient, table: str, name: str, damage: str) -> None:
