@@ -126,11 +126,13 @@ async def test_a_store_that_somebody_else_writes_to_says_so_and_lets_go_of_every
     await started(settings)
     other = sqlite3.connect(path_of(settings.database_url), isolation_level=None, timeout=0)
     other.execute("BEGIN IMMEDIATE")
-    threads = threading.active_count()
+    before = set(threading.enumerate())
     try:
         with pytest.raises(Exception, match="cannot be written"):
             await started(settings)
     finally:
         other.close()
-    assert threading.active_count() <= threads, "each connection has a thread, and the process would not end"
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive(), "each connection has a thread, and the process would not end"
     assert await started(settings) == []
