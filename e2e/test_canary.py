@@ -3,7 +3,7 @@
 import re
 
 import httpx2
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from e2e import steps
 from e2e.server import Server
@@ -26,7 +26,26 @@ def test_nothing_holds_the_canary_but_the_agents_own_answer(page: Page, server: 
             steps.save(page)
         assert answered.value.status == 422
         assert not found_in(answered.value.body())
+    # A secret, mistyped, replaced and waiting in an import; and in the user data of the image.
+    for name, value in (("no name", CANARY), ("DB_PASSWORD", CANARY)):
+        page.goto("/secrets/new")
+        page.get_by_label("Name", exact=True).fill(name)
+        page.get_by_label("Value", exact=True).fill(value)
+        steps.save(page)
+    expect(page.get_by_role("link", name="DB_PASSWORD", exact=True)).to_be_visible()
+    page.goto("/secrets/import")
+    page.get_by_label("Lines of a .env file").fill(f"DB_PASSWORD='{CANARY}'\nbad name={CANARY}\n")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text("0 new secrets, 1 replaced, 1 refused.")).to_be_visible()
+    answers.append((page.url, page.content().encode()))
     steps.add_image(page, "ubuntu", "registry.example/acme/ubuntu:1", "private")
+    page.get_by_role("link", name="ubuntu", exact=True).click()
+    page.get_by_label("User data", exact=True).fill("pw: {{ secrets.DB_PASSWORD|tojson }}\nb64: {{ secrets.DB_PASSWORD|b64encode }}\n")
+    page.get_by_role("button", name="Preview user data").click()
+    expect(page.locator(".preview pre")).to_contain_text("••••")
+    answers.append((page.url, page.content().encode()))
+    steps.save(page)
+    expect(page.get_by_text("Image saved.")).to_be_visible()
     token = steps.make_bootstrap_token(page)
     cookies = {str(cookie["name"]): str(cookie["value"]) for cookie in page.context.cookies()}
     with httpx2.Client(base_url=server.url) as agent, httpx2.Client(base_url=server.url, cookies=cookies) as member:
@@ -35,7 +54,8 @@ def test_nothing_holds_the_canary_but_the_agents_own_answer(page: Page, server: 
         assert agent.get("/api/v1/provision", headers=bearer).status_code == 409
         steps.choose_image(page, "rack1", "ubuntu")
         handed = agent.get("/api/v1/provision", headers=bearer)
-        assert found_in(handed.content), "the agent is handed it"
+        assert found_in(handed.json()["registry_auth"]["password"].encode()), "the agent is handed it"
+        assert found_in(handed.json()["user_data"].encode()), "here, too"
         for query in ("?format=yaml", "?format=docker-config&x=1"):
             agent.get("/api/v1/provision" + query, headers=bearer)
         answers += [(url, member.get(url).content) for url in crawl(member)]
