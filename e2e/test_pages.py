@@ -28,6 +28,8 @@ def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempP
     page = open_page(context, [])
     for number, host in enumerate(("ghcr.io", "registry-1.docker.io", "us-docker.pkg.dev", "registry.example:5000")):
         steps.store_password(page, f"credential-{number}", host, "acme-bot", "a-long-secret")
+    for kind in ("secrets", "variables"):
+        steps.given(page, f"/{kind}", {"name": "DB_PASSWORD", "value": "a value", "description": "of the main database"})
     steps.add_image(page, "ubuntu-custom", "ghcr.io/acme/ubuntu:24.04", "credential-0")
     steps.enroll(settled.server, steps.make_bootstrap_token(page), "rack1-node07", tmp_path_factory.mktemp("agent") / "state")
     steps.choose_image(page, "rack1-node07", "ubuntu-custom")
@@ -37,8 +39,8 @@ def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempP
 
 def pages(page: Page) -> dict[str, str]:
     """The address of every page, by its name."""
-    found = {name: f"/{name}" for name in ("registry-credentials", "images", "agents", "audit", "settings")}
-    for name in ("registry-credentials", "images", "agents"):
+    found = {name: f"/{name}" for name in ("registry-credentials", "images", "agents", "secrets", "variables", "audit", "settings")}
+    for name in ("registry-credentials", "images", "agents", "secrets", "variables"):
         page.goto(found[name])
         link = page.get_by_role("row").filter(has=page.get_by_role("button")).locator("th a").first.get_attribute("href")
         assert link is not None
@@ -50,6 +52,10 @@ def pages(page: Page) -> dict[str, str]:
     return found | {
         "registry-credentials-new": "/registry-credentials/new",
         "registry-credentials-none-found": "/registry-credentials?q=nothing-like-it",
+        "secrets-new": "/secrets/new",
+        "secrets-none-found": "/secrets?q=nothing-like-it",
+        "secrets-import": "/secrets/import",
+        "variables-new": "/variables/new",
         "images-new": "/images/new",
         "images-official": "/images?kind=official",
         "images-official-one": official,
@@ -89,6 +95,16 @@ def test_every_page_is_accessible_and_fits(furnished: Settled, browser: Browser,
     steps.save(page)
     steps.expect_summary(page)
     found += problems(page, "dialog")
+    page.goto("/secrets/import")
+    page.get_by_label("Lines of a .env file").fill("DB_PASSWORD=x\nNEW=1\nbad name=2\n")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_text("1 new secret, 1 replaced, 1 refused.")).to_be_visible()
+    found += problems(page, "import preview")
+    page.goto("/images/new")
+    page.get_by_label("User data", exact=True).fill("{{ secrets.DB_PASSWORD }}\n" * 40)
+    page.get_by_role("button", name="Preview user data").click()
+    expect(page.locator(".preview pre")).to_be_visible()
+    found += problems(page, "user data preview")
     context.close()
     assert found == []
     assert violations == []
