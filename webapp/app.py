@@ -7,8 +7,8 @@ from dataclasses import fields
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp
 
 from webapp.accounts.routes import ROUTES as ACCOUNTS
 from webapp.agents.api import ROUTES as AGENTS_API
@@ -18,6 +18,7 @@ from webapp.audit.routes import ROUTES as AUDIT
 from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.errors import AppError
 from webapp.images.routes import ROUTES as IMAGES
+from webapp.provisioning.provision import Parts
 from webapp.provisioning.routes import ROUTES as PROVISIONING
 from webapp.secrets.import_routes import ROUTES as IMPORTS
 from webapp.secrets.routes import ROUTES as SECRETS
@@ -27,10 +28,10 @@ from webapp.web.answers import Answers
 from webapp.web.assets import static_files
 from webapp.web.denials import Denials
 from webapp.web.error_pages import on_app_error, on_http_exception
-from webapp.web.forms import MOST_BODY
 from webapp.web.health import ROUTES as HEALTH
 
 ROUTES: list[BaseRoute] = [
+    *PROVISIONING,  # first: it is asked for more often than all the others together, and routes are looked through in order
     *HEALTH,
     *ACCOUNTS,
     *CREDENTIALS,
@@ -41,12 +42,14 @@ ROUTES: list[BaseRoute] = [
     *AGENTS,
     *AUDIT,
     *AGENTS_API,
-    *PROVISIONING,
     Mount("/static", static_files(), name="static"),
 ]
 
 LARGER: dict[str, int] = {getattr(route, "path", ""): most for route in ROUTES if (most := getattr(route, "most_body", None)) is not None}
 """The addresses that take a larger body than the others: in bytes."""
+
+BARE: dict[str, ASGIApp] = {getattr(route, "path", ""): app for route in ROUTES if (app := getattr(route, "bare", None)) is not None}
+"""The addresses whose GET is answered past the router."""
 
 
 def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
@@ -61,15 +64,14 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
             app.state.denials = denials
             for field in fields(Store):
                 setattr(app.state, field.name, getattr(opened, field.name))
+            app.state.parts = Parts(
+                opened.provisions, {"secrets": opened.secrets, "variables": opened.variables}, opened.chain, opened.vault, opened.clock
+            )
             yield
 
     app = Starlette(
         routes=ROUTES,
-        # The limit stands inside: its own answer, to a body of undeclared length, gets the headers too.
-        middleware=[
-            Middleware(Answers, settings=settings, most_body=LARGER),
-            Middleware(RequestBodyLimitMiddleware, max_body_size=MOST_BODY),
-        ],
+        middleware=[Middleware(Answers, settings=settings, most_body=LARGER, bare=BARE)],
         exception_handlers={AppError: on_app_error, HTTPException: on_http_exception},
         lifespan=lifespan,
     )

@@ -5,10 +5,11 @@ other. The reading end, the page, is the slice `audit/`. The MAC of a row is ove
 before it and over the row itself, so that none can be changed, left out or moved unseen.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import orjson
 
 from webapp.actor import Actor
 from webapp.clock import Clock
@@ -24,10 +25,8 @@ COLUMNS = (
 )  # fmt: skip
 """The columns that a MAC covers, in its order."""
 
-_INSERT = (
-    f"INSERT INTO audit_log ({', '.join(COLUMNS)}, previous_mac, mac)"
-    f" VALUES ({', '.join(':' + column for column in COLUMNS)}, :previous_mac, :mac)"
-)
+_ALL = (*COLUMNS, "previous_mac", "mac")
+_INSERT = f"INSERT INTO audit_log ({', '.join(_ALL)}) VALUES ({', '.join(':' + column for column in _ALL)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Event:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Head:
     chain: str
     seq: int
@@ -60,14 +59,29 @@ class AuditChain:
         self._head: _Head | None = None
         self._pending: tuple[Transaction | Batch, _Head] | None = None
 
-    async def append(self, transaction: Transaction | AccountTransaction | Batch, actor: Actor, event: Event) -> None:
-        """Write the event's row in the caller's transaction or batch; of what it writes, the last. Raises Unavailable."""
+    async def append(
+        self, transaction: Transaction | AccountTransaction | Batch, actor: Actor, event: Event, *, at: int | None = None
+    ) -> int:
+        """Write the event's row in the caller's transaction or batch; of what it writes, the last. Raises Unavailable.
+
+        Returns its number in the chain.
+
+        `at` is when it was (Unix milliseconds); without it, now.
+        """
         whole = transaction.whole if isinstance(transaction, AccountTransaction) else transaction
         head = await self._head_in(whole)
-        row = self._row(head.chain, head.seq + 1, actor, event)
-        mac = self._vault.audit_mac(mac_input(head.mac, row))
-        await whole.execute(_INSERT, {**row, "previous_mac": head.mac, "mac": mac})
+        row = (
+            *(head.chain, head.seq + 1, self._clock() if at is None else at, actor.account_id, actor.kind, actor.id, actor.label),
+            *(actor.accessor, event.action, event.object_kind, event.object_id, event.object_name, event.secret_version),
+            *(event.decision, event.detail, actor.address, actor.request_id),
+        )
+        mac = self._vault.audit_mac(_mac_input(head.mac, row))
+        if isinstance(whole, Batch):
+            whole.insert("audit_log", _ALL, (*row, head.mac, mac))
+        else:
+            await whole.execute(_INSERT, dict(zip(_ALL, (*row, head.mac, mac), strict=True)))
         self._pending = (whole, _Head(head.chain, head.seq + 1, mac))
+        return head.seq + 1
 
     async def append_and_commit(self, actor: Actor, event: Event, statements: Sequence[tuple[str, Values]] = ()) -> None:
         """Write the event's row, and these statements with it, in a batch that others share.
@@ -104,28 +118,11 @@ class AuditChain:
         # Whether the rows are there is known to the database alone: it is asked again.
         self._head = self._pending = None
 
-    def _row(self, chain: str, seq: int, actor: Actor, event: Event) -> dict[str, object]:
-        return {
-            "chain": chain,
-            "seq": seq,
-            "at": self._clock(),
-            "account_id": actor.account_id,
-            "actor_kind": actor.kind,
-            "actor_id": actor.id,
-            "actor_label": actor.label,
-            "accessor": actor.accessor,
-            "action": event.action,
-            "object_kind": event.object_kind,
-            "object_id": event.object_id,
-            "object_name": event.object_name,
-            "secret_version": event.secret_version,
-            "decision": event.decision,
-            "detail": event.detail,
-            "address": actor.address,
-            "request_id": actor.request_id,
-        }
-
 
 def mac_input(previous_mac: bytes, row: Values) -> bytes:
-    """The bytes that a row's MAC is over: the previous MAC and the row as a JSON array in the order of COLUMNS."""
-    return previous_mac + json.dumps([row[column] for column in COLUMNS], ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    """The bytes that a row's MAC is over: the previous MAC and the row as a JSON array of COLUMNS, in UTF-8 and without blanks."""
+    return _mac_input(previous_mac, [row[column] for column in COLUMNS])
+
+
+def _mac_input(previous_mac: bytes, row: Sequence[object]) -> bytes:
+    return previous_mac + orjson.dumps(row)

@@ -4,6 +4,8 @@ Only the program's own loggers follow the chosen level. Everybody else's stay at
 the libraries print what is in statements and bodies (`databases` and `aiosqlite` print bound values).
 """
 
+import asyncio
+import contextlib
 import logging
 import re
 import sys
@@ -12,6 +14,8 @@ import time
 from types import TracebackType
 
 OURS = "webapp"
+
+_LONGEST_PATH = 200
 
 _TALKATIVE = ("aiosqlite", "asyncio", "databases", "httpcore2", "httpx", "httpx2", "multipart", "python_multipart", "sqlalchemy", "uvicorn")
 
@@ -58,6 +62,54 @@ def redact(text: str) -> str:
     for pattern, replacement in _REDACTIONS:
         text = pattern.sub(replacement, text)
     return text
+
+
+class _RequestLines:
+    """The log's line for each request: one write for all that were served in one turn of the event loop.
+
+    Such a line is written at every hand-over, so that it does not take the long way through `logging`; it has the same form.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._second, self._shown = -1, ""
+
+    def add(self, method: str, path: str, status: int, seconds: float, request_id: str) -> None:
+        """Write a line, soon."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._shown = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        if not path.isascii() or not path.isprintable() or len(path) > _LONGEST_PATH:
+            path = _on_one_line(path[:_LONGEST_PATH])
+        if "_" in path or "%" in path or "=" in path:  # none of our addresses holds anything of the kind: somebody's slip may
+            path = redact(path)
+        self._lines.append(
+            f"{self._shown}.{int((now - second) * 1000):03}Z INFO webapp.request:"
+            f" {method} {path} {status} {seconds * 1000:.1f} ms {request_id}\n"
+        )
+        if len(self._lines) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._lines = self._lines, []
+        with contextlib.suppress(OSError, ValueError):  # whoever reads the log has gone
+            sys.stderr.write("".join(lines))
+            sys.stderr.flush()
+
+
+_requests = _RequestLines()
+_request_logger = logging.getLogger("webapp.request")
+
+
+def log_request(method: str, path: str, status: int, seconds: float, request_id: str) -> None:
+    """Log one request, without its query: the set-up link's token is in one."""
+    if _request_logger.isEnabledFor(logging.INFO):
+        _requests.add(method, path, status, seconds, request_id)
 
 
 class _OneLine(logging.Formatter):

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import signal
 import socket
 import ssl
@@ -10,10 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 import uvicorn
+import uvloop
 
 from webapp.app import create_app
 from webapp.control import control_socket, store_here
 from webapp.errors import ConfigurationError
+from webapp.http_protocol import LimitedHttpToolsProtocol
 from webapp.log import set_up_logging
 from webapp.settings import Settings
 from webapp.store import Store
@@ -21,7 +24,6 @@ from webapp.vault.hygiene import forbid_core_dumps
 
 _SHUTDOWN_SECONDS = 5
 _KEEP_ALIVE_SECONDS = 65  # longer than a proxy in front waits, so that it is the proxy that lets go first
-_MOST_HEAD = 32 * 1024  # bytes of a request's head
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -29,8 +31,8 @@ def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM comes; returns 0. Raises ConfigurationError, and Unavailable when the disk does not let it begin."""
     forbid_core_dumps()
     set_up_logging(settings.log_level)
-    with suppress(asyncio.CancelledError):
-        asyncio.run(_serve(settings))
+    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
     return 0
 
 
@@ -55,6 +57,10 @@ async def _serve(settings: Settings) -> None:
     with _signals_cancel() as stopped, _bound(settings) as sockets:
         async with store_here(settings) as store, control_socket(store):
             link = None if await store.accounts.has_members() else _setup_link(store)
+            # What is there now stays to the end: the collector need not look at it again, nor look so often.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(50_000, 20, 20)
             server = _Server(_config(settings, store, tls), lambda: _announce(settings, link))
             stopped(server)
             try:
@@ -69,7 +75,7 @@ def _config(settings: Settings, store: Store, tls: ssl.SSLContext | None) -> uvi
         access_log=False,  # it would print the set-up link
         log_config=None,
         log_level=None,
-        http="h11",
+        http=LimitedHttpToolsProtocol,
         ws="none",
         lifespan="on",
         proxy_headers=False,  # `web/answers.py` has its own rule for them
@@ -77,7 +83,6 @@ def _config(settings: Settings, store: Store, tls: ssl.SSLContext | None) -> uvi
         date_header=True,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        h11_max_incomplete_event_size=_MOST_HEAD,
     )
     config.load()
     config.ssl = tls

@@ -23,7 +23,7 @@ class AuthMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A registry credential as its row shows it. Times are Unix milliseconds; `images` is how many images use it."""
+    """A registry credential as its row shows it. Times are Unix milliseconds, None means never; `images` is how many images use it."""
 
     id: str
     name: str
@@ -37,6 +37,7 @@ class Credential:
     updated_by: str
     replaced_at: int
     replaced_by: str
+    last_used_at: int | None
     images: int
 
 

@@ -1,11 +1,14 @@
 """A group commit: the rows of many requests, written in one transaction and with one statement for each kind of row."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Any
 
+from webapp.database import sqlite
 from webapp.database.rows import Row, Values
 
-Read = Callable[[str, Values | None], Awaitable[list[Row]]]
+Read = Callable[[str, Values], list[tuple[Any, ...]]]
+ReadRows = Callable[[str, Values], list[Row]]
 """Reads what was committed last."""
 
 
@@ -16,10 +19,10 @@ class Batch:
     what is read is what was committed last.
     """
 
-    def __init__(self, read: Read) -> None:
-        self._read = read
-        self._rows: dict[str, list[Values]] = {}
-        self._part: list[tuple[str, Values]] = []
+    def __init__(self, read: Read, read_rows: ReadRows) -> None:
+        self._read, self._read_rows = read, read_rows
+        self._rows: dict[str, list[Values | tuple[object, ...]]] = {}
+        self._part: list[tuple[str, Values | tuple[object, ...]]] = []
         self._kept: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
 
@@ -27,14 +30,23 @@ class Batch:
         """Write this, too. It fails only when the whole batch does."""
         self._part.append((sql, values or {}))
 
+    def insert(self, table: str, columns: tuple[str, ...], row: tuple[object, ...]) -> None:
+        """Insert a row, too: as `execute`, for the rows that every hand-over writes."""
+        self._part.append((sqlite.insert(table, columns), row))
+
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """The first row of what was committed last."""
-        rows = await self._read(sql, values)
+        rows = self._read_rows(sql, values or {})
         return rows[0] if rows else None
 
     async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
         """The rows of what was committed last."""
-        return await self._read(sql, values)
+        return self._read_rows(sql, values or {})
+
+    def fetch_tuple(self, sql: str, values: Values) -> tuple[Any, ...] | None:
+        """As `fetch_one`, without the columns' names: what every hand-over asks."""
+        rows = self._read(sql, values)
+        return rows[0] if rows else None
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call this once the commit is synced."""
@@ -59,19 +71,8 @@ class Batch:
         for callback in self._kept if committed else self._lost:
             callback()
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not self._rows
-
-    def commit(self, connection: sqlite3.Connection, begin: str) -> None:
-        """Write it all and sync it; on the connection's own thread."""
-        connection.execute(begin)
-        try:
-            for sql, rows in self._rows.items():
-                connection.executemany(sql, rows)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    def commit(self, connection: sqlite3.Connection) -> None:
+        """Write it all and sync it, in the transaction that has begun; for the queue of writes."""
+        for sql, rows in self._rows.items():
+            connection.executemany(sql, rows)
+        connection.execute("COMMIT")

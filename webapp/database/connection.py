@@ -19,8 +19,8 @@ from webapp.database.rows import Row, Values
 class HeldConnection:
     """An open connection of the engine; the caller sees to it that one task at a time uses it."""
 
-    def __init__(self, url: str, factory: type) -> None:
-        self._owner = databases.Database(url, factory=factory)
+    def __init__(self, url: str, factory: type, **options: Any) -> None:
+        self._owner = databases.Database(url, factory=factory, **options)
         self._connection: Connection | None = None
 
     async def open(self) -> None:
@@ -65,6 +65,34 @@ class HeldConnection:
             if ours is error:
                 raise
             raise ours from None
+
+    def run_now(self, work: Callable[[sqlite3.Connection], object]) -> None:
+        """As `run`, in the caller's own thread, while nothing else uses the connection. Raises Unavailable."""
+        if self._connection is None:
+            raise RuntimeError("the connection is closed")
+        try:
+            work(cast(aiosqlite.Connection, self._connection.raw_connection)._conn)
+        except Exception as error:
+            ours = sqlite.translated(error)
+            if ours is error:
+                raise
+            raise ours from None
+
+    def fetch_tuples_now(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
+        """As `fetch_all_now`, without the columns' names."""
+        if self._connection is None:
+            raise RuntimeError("the connection is closed")
+        return sqlite.fetch_tuples(cast(aiosqlite.Connection, self._connection.raw_connection)._conn, sql, values)
+
+    def fetch_all_now(self, sql: str, values: Values) -> list[Row]:
+        """Read in the caller's own thread, while nothing else uses the connection. Raises Unavailable.
+
+        Its pages are still in its cache, since nobody else writes; those of a reader are stale after every commit.
+        """
+        if self._connection is None:
+            raise RuntimeError("the connection is closed")
+        held = cast(aiosqlite.Connection, self._connection.raw_connection)
+        return sqlite.fetch_all(held._conn, sql, values)
 
     async def _run(self, method: str, sql: str, values: Values | None) -> Any:
         if self._connection is None:

@@ -21,7 +21,7 @@ class Database:
         self._readers: asyncio.LifoQueue[HeldConnection] = asyncio.LifoQueue()
         self._opened = 0
         self._now: sqlite.NowReader | None = None
-        self._writer = Writer(lambda: HeldConnection(url, sqlite.WriterConnection), self.fetch_all_now)
+        self._writer = Writer(lambda: HeldConnection(url, sqlite.WriterConnection, check_same_thread=False))
 
     @classmethod
     async def open(cls, url: str) -> "Database":
@@ -67,7 +67,8 @@ class Database:
         """
         if self._now is None:
             raise RuntimeError("the database is closed")
-        return self._now.fetch_one(sql, values or {})
+        rows = self._now.fetch_all(sql, values or {})
+        return rows[0] if rows else None
 
     async def fetch_all_now(self, sql: str, values: Values | None = None) -> list[Row]:
         """As `fetch_one_now`, for all of the rows: a handful."""

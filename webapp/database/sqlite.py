@@ -6,6 +6,7 @@ One process, one connection that writes and checkpoints, readers that never do e
 """
 
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -16,6 +17,7 @@ from webapp.errors import ConfigurationError, Unavailable
 WORDS = {"BYTES": "BLOB", "KEYTEXT": "TEXT COLLATE BINARY"}
 BEGIN = "BEGIN IMMEDIATE"  # a deferred transaction that reads before it writes fails with "database is locked"
 
+_CACHE = "cache_size=-16384"  # KiB, for the connection that every hand-over is read on
 _PREFIX = "sqlite:///"
 _BROKEN = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
@@ -25,7 +27,7 @@ class WriterConnection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF", _CACHE):
             self.execute(f"PRAGMA {pragma}").close()
 
 
@@ -38,26 +40,45 @@ class ReaderConnection(sqlite3.Connection):
             self.execute(f"PRAGMA {pragma}").close()
 
 
+@cache
+def insert(table: str, columns: tuple[str, ...]) -> str:
+    """The statement that inserts these columns, by their places: a name for each is looked up at every row."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def fetch_all(connection: sqlite3.Connection, sql: str, values: Values) -> list[Row]:
+    """The rows of a statement."""
+    cursor = _executed(connection, sql, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def fetch_tuples(connection: sqlite3.Connection, sql: str, values: Values) -> list[tuple[Any, ...]]:
+    """The rows of a statement, without the columns' names.
+
+    Read to the end, as above: a statement that is not done would hold on to an old state and keep the log from shrinking.
+    """
+    return _executed(connection, sql, values).fetchall()
+
+
+def _executed(connection: sqlite3.Connection, sql: str, values: Values) -> sqlite3.Cursor:
+    try:
+        return connection.execute(sql, values)
+    except sqlite3.Error as error:
+        problem = translated(error)
+    # Raised out here: the engine's exception may quote bound values.
+    raise problem
+
+
 class NowReader:
     """A plain connection for reads by a key in the event loop itself."""
 
     def __init__(self, url: str) -> None:
         self._connection = sqlite3.connect(path_of(url), factory=ReaderConnection, isolation_level=None)
-        self._connection.row_factory = sqlite3.Row
-
-    def fetch_one(self, sql: str, values: Values) -> Row | None:
-        """The first row."""
-        rows = self.fetch_all(sql, values)
-        return rows[0] if rows else None
 
     def fetch_all(self, sql: str, values: Values) -> list[Row]:
-        """All rows: read to the end, since a statement that is not done would hold on to an old state and keep the log from shrinking."""
-        try:
-            return [dict(row) for row in self._connection.execute(sql, values).fetchall()]
-        except sqlite3.Error as error:
-            problem = translated(error)
-        # Raised out here: the engine's exception may quote bound values.
-        raise problem
+        """All rows."""
+        return fetch_all(self._connection, sql, values)
 
     def close(self) -> None:
         """Close it."""

@@ -5,10 +5,11 @@ agent's token, one read of what it is to have, the checks, the audit row on disk
 """
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
@@ -16,20 +17,20 @@ from webapp.clock import Clock
 from webapp.credentials.credential import seal_context
 from webapp.database import Batch
 from webapp.errors import Conflict
-from webapp.ids import new_id
 from webapp.images.user_data import Store
+from webapp.provisioning.provision_id import provision_id_of
 from webapp.provisioning.repository import Intended, ProvisionRepository
 from webapp.provisioning.user_data import FoundUserData, find_user_data, render_user_data
 from webapp.reference import same_registry
 from webapp.secrets.repository import NamedValueRepository
-from webapp.vault import SealBroken, Secret, Vault
+from webapp.vault import SealBroken, Secret, Token, Vault
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 """What Docker's config.json calls Docker Hub."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RegistryAuth:
     """What signs in at the registry. `expires_at` is Unix milliseconds, None for what does not expire."""
 
@@ -39,7 +40,7 @@ class RegistryAuth:
     expires_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Provision:
     """A recorded hand-over. `auth` is None for a public image."""
 
@@ -51,55 +52,65 @@ class Provision:
     user_data: Secret | None
 
 
-async def provision(
-    agent: Actor,
-    provisions: ProvisionRepository,
-    values: Mapping[Store, NamedValueRepository],
-    chain: AuditChain,
-    vault: Vault,
-    clock: Clock,
-) -> Provision:
-    """Hand over the agent's image, its credential and its user data, once the audit row is committed and synced.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a hand-over is made with."""
 
-    What is handed over is read in the batch that commits its row, so that nothing is served that was changed or revoked before.
-    Raises Conflict when there is no image to install, or when its credential or its user data does not fit (never a guess, never
-    anonymous), Unauthorised when the token was revoked meanwhile, Unavailable when the audit row cannot be written.
+    provisions: ProvisionRepository
+    values: Mapping[Store, NamedValueRepository]
+    chain: AuditChain
+    vault: Vault
+    clock: Clock
+
+
+class NotHandedOver(Exception):
+    """The agent is known, and is handed nothing: who it is, and the Conflict that says why."""
+
+    def __init__(self, agent: Actor, why: Conflict) -> None:
+        super().__init__(str(why))
+        self.agent, self.why = agent, why
+
+
+async def provision(token: Token, address: str | None, request_id: str | None, parts: Parts) -> Provision:
+    """Hand over an agent's image, its credential and its user data, once the audit row is committed and synced.
+
+    All is read in the batch that commits the row, while nobody else writes, so that nothing is served that was changed or revoked
+    before. Raises UnknownToken, RefusedToken; NotHandedOver when there is no image to install, or when its credential or its user
+    data does not fit (never a guess, never anonymous); Unavailable when the row cannot be written.
     """
-    provision_id = new_id()
-    decided: list[tuple[Intended, FoundUserData | None]] = []
-    refused: list[Conflict] = []
+    decided: list[tuple[str, Intended, FoundUserData | None]] = []
+    refused: list[NotHandedOver] = []
 
     async def write(batch: Batch) -> None:
-        now = clock()
-        intended = await provisions.intended(batch, agent)
-        await provisions.seen(batch, agent, intended, now)
+        now = parts.clock()
+        intended = parts.provisions.intended(batch, token)
+        agent = Actor(intended.account_id, "agent", intended.agent_id, intended.agent_name, token.accessor, address, request_id)
+        await parts.provisions.seen(batch, token, intended, now)
         try:
             refuse(intended)
-            user_data = await find_user_data(batch, agent.account_id, intended.user_data, values)
-        except Conflict as error:
-            refused.append(error)  # raised when it is written down that the agent was here
+            user_data = await find_user_data(batch, intended.account_id, intended.user_data, parts.values)
+        except Conflict as why:
+            refused.append(NotHandedOver(agent, why))  # raised when it is written down that the agent was here
             return
-        await provisions.record(batch, agent, intended, provision_id, now)
-        await chain.append(batch, agent, _event(intended, user_data))
-        decided.append((intended, user_data))
+        await parts.provisions.used(batch, intended, now)
+        number = await parts.chain.append(batch, agent, _event(intended, user_data), at=now)
+        decided.append((provision_id_of(now, number), intended, user_data))
 
-    await provisions.submit(write)
+    await parts.provisions.submit(write)
     if refused:
         raise refused[0]
-    intended, user_data = decided[0]
+    provision_id, intended, user_data = decided[0]
     try:
-        return Provision(
-            id=provision_id,
-            image_name=intended.image_name,
-            reference=intended.reference,
-            host=intended.image_host,
-            auth=_open(agent, intended, vault),
-            user_data=render_user_data(agent.account_id, user_data, values),
-        )
+        auth = _open(intended, parts.vault)
+        rendered = render_user_data(intended.account_id, user_data, parts.values)
     except SealBroken as error:
-        raise Conflict(
-            f"A stored value of the image {intended.image_name} does not open ({error}). Enter it again.", "does-not-open"
-        ) from None
+        problem = Conflict(f"A stored value of the image {intended.image_name} does not open ({error}). Enter it again.", "does-not-open")
+    except Conflict as error:
+        problem = error
+    else:
+        return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
+    agent = Actor(intended.account_id, "agent", intended.agent_id, intended.agent_name, token.accessor, address, request_id)
+    raise NotHandedOver(agent, problem)
 
 
 def refuse(intended: Intended) -> None:
@@ -108,19 +119,19 @@ def refuse(intended: Intended) -> None:
         raise Conflict(
             "No image is chosen for this agent, and the account has no default image. Choose one on the agent's page.", "no-image"
         )
-    if intended.image_withdrawn:
+    if intended.withdrawn_at is not None:
         raise Conflict(
             f"The official image {intended.image_name} is offered no longer. Choose another one on the agent's page.", "image-withdrawn"
         )
-    if not intended.needs_credential:
+    if intended.needed_id is None:
         return
     if intended.credential_id is None:
         raise Conflict(
             f"The registry credential of the image {intended.image_name} is missing. Choose one on the image's page.", "no-credential"
         )
-    if not same_registry(intended.credential_host, intended.image_host):
+    if not same_registry(intended.host, intended.image_host):
         raise Conflict(
-            f"The image {intended.image_name} is at {intended.image_host}, and its registry credential is for {intended.credential_host}."
+            f"The image {intended.image_name} is at {intended.image_host}, and its registry credential is for {intended.host}."
             " Choose a credential of the image's own host.",
             "host-mismatch",
         )
@@ -142,13 +153,11 @@ def _event(intended: Intended, user_data: FoundUserData | None) -> Event:
     )
 
 
-def _open(agent: Actor, intended: Intended, vault: Vault) -> RegistryAuth | None:
-    if intended.credential_id is None or intended.sealed is None:
+def _open(intended: Intended, vault: Vault) -> RegistryAuth | None:
+    if intended.credential_id is None:
         return None
-    context = seal_context(
-        agent.account_id, intended.credential_id, intended.secret_version, intended.credential_host, intended.credential_method
-    )
-    return RegistryAuth(intended.image_host, intended.credential_username, vault.open(intended.sealed, context))
+    context = seal_context(intended.account_id, intended.credential_id, intended.secret_version, intended.host, intended.auth_method)
+    return RegistryAuth(intended.image_host, intended.username, vault.open(intended.sealed, context))
 
 
 def as_json(handed: Provision) -> dict[str, Any]:
@@ -183,4 +192,4 @@ def as_docker_config(handed: Provision) -> dict[str, Any]:
 
 def encoded(document: dict[str, Any]) -> bytes:
     """The document as JSON in UTF-8 (RFC 8259)."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps(document)

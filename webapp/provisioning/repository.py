@@ -9,58 +9,98 @@ from webapp.chain import AuditChain, Event
 from webapp.clock import MINUTE, Clock
 from webapp.credentials.credential import seal_context
 from webapp.database import AccountTransaction, Batch, Database, Row
-from webapp.errors import Conflict, NotFound, Unauthorised
+from webapp.errors import Conflict, NotFound
 from webapp.log import redact
+from webapp.provisioning.provision_id import place_of
 from webapp.provisioning.result import Result
-from webapp.vault import SealBroken, Vault
+from webapp.vault import SealBroken, Token, Vault
 from webapp.withheld import withhold
 
-# By the token, so that a revoked one, or one that a re-enrolment has replaced, is handed nothing from the next commit on.
+# All that a hand-over asks, in one join: the token, its agent, the image that was chosen for it, and the image's credential.
+# The columns are in the order of Intended's, behind two that only the check of the token reads.
 _INTENDED = (
-    "SELECT t.used_at, g.last_seen_at, i.id AS image_id, i.name AS image_name, i.reference, i.withdrawn_at, i.user_data,"
-    " i.registry_credential_id AS needed_id, c.id AS credential_id, c.name AS credential_name, c.host AS credential_host,"
-    " c.auth_method, c.username, c.sealed, c.secret_version"
-    " FROM agent_tokens t JOIN agents g ON g.id = t.agent_id AND g.account_id = t.account_id JOIN accounts a ON a.id = g.account_id"
-    " LEFT JOIN images i ON i.id = COALESCE(g.image_id, a.default_image_id) AND (i.account_id = g.account_id OR i.account_id IS NULL)"
-    " LEFT JOIN registry_credentials c ON c.id = i.registry_credential_id AND c.account_id = g.account_id"
-    " WHERE t.account_id = :account_id AND t.accessor = :accessor AND t.revoked_at IS NULL AND g.id = :agent_id AND g.revoked_at IS NULL"
+    "SELECT t.mac, COALESCE(t.revoked_at, g.revoked_at), t.account_id, t.agent_id, g.name, t.used_at, g.last_seen_at, i.id, i.name,"
+    " i.reference, i.withdrawn_at, i.user_data, i.registry_credential_id, c.id, c.name, c.host, c.auth_method, c.username, c.sealed,"
+    " c.secret_version, c.last_used_at"
+    " FROM agent_tokens t JOIN agents g ON g.id = t.agent_id AND g.account_id = t.account_id"
+    " LEFT JOIN images i ON i.id = COALESCE(g.image_id, (SELECT a.default_image_id FROM accounts a WHERE a.id = t.account_id))"
+    " AND (i.account_id = t.account_id OR i.account_id IS NULL)"
+    " LEFT JOIN registry_credentials c ON c.id = i.registry_credential_id AND c.account_id = t.account_id"
+    " WHERE t.accessor = :accessor"
 )
 
-_SEEN = "UPDATE agents SET last_seen_at = :now WHERE account_id = :account_id AND id = :id"
 _USED = (
     "UPDATE agent_tokens SET used_at = :now WHERE account_id = :account_id AND agent_id = :id AND accessor = :accessor AND used_at IS NULL"
 )
-_RECORD = (
-    "INSERT INTO provisions (id, account_id, agent_id, image_id, reference, registry_credential_id, secret_version, created_at)"
-    " VALUES (:id, :account_id, :agent_id, :image_id, :reference, :credential_id, :secret_version, :now)"
-)
+_SEEN = "UPDATE agents SET last_seen_at = :now WHERE account_id = :account_id AND id = :id"
+_LAST_USED = "UPDATE registry_credentials SET last_used_at = :now WHERE account_id = :account_id AND id = :id"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Intended:
-    """What an agent is to be handed, in one row. The value is still sealed.
+    """What an agent is to be handed. The value is still sealed.
 
-    `used_before` says whether its token was used before, `last_seen_at` (Unix milliseconds) when the agent was here last.
     `image_id` is None when no image is chosen; `credential_id` is None when the image needs none, or when the one that it needs
-    (`needs_credential`) is not there.
+    (`needed_id`) is not there. Times are Unix milliseconds.
     """
 
-    used_before: bool
+    account_id: str
+    agent_id: str
+    agent_name: str
+    used_at: int | None
     last_seen_at: int | None
     image_id: str | None
     image_name: str
     reference: str
-    image_host: str
-    image_withdrawn: bool
+    withdrawn_at: int | None
     user_data: str | None
-    needs_credential: bool
+    needed_id: str | None
     credential_id: str | None
     credential_name: str
-    credential_host: str
-    credential_method: str
-    credential_username: str
-    sealed: bytes | None
+    host: str
+    auth_method: str
+    username: str
+    sealed: bytes
     secret_version: int
+    last_used_at: int | None
+
+    @property
+    def image_host(self) -> str:
+        """The image's host: of the reference that is handed over, and not of a column beside it. A canonical one begins with it."""
+        return self.reference.partition("/")[0]
+
+
+_HANDED = (
+    "SELECT action, object_kind, object_id, detail, secret_version FROM audit_log WHERE account_id = :account_id AND at = :at"
+    " AND seq = :number AND actor_id = :agent_id AND decision = 'allowed' AND action IN ('registry_credential.release', 'image.hand_over')"
+)
+"""The row of a hand-over, by what its id holds."""
+
+_LARGEST = 2**63 - 1
+
+
+def _reference(handed: Row) -> str:
+    """The reference that was handed over, out of what `provision._event` wrote."""
+    said = str(handed["detail"]).partition(";")[0]
+    return said.rpartition(", ")[2] if handed["action"] == "registry_credential.release" else said.partition(", ")[0]
+
+
+async def _handed(transaction: AccountTransaction, agent: Actor, at: int, number: int) -> Row | None:
+    if number > _LARGEST:
+        return None
+    return await transaction.fetch_one(_HANDED, {"at": at, "number": number, "agent_id": agent.id})
+
+
+class UnknownToken(Exception):
+    """Nobody has this token."""
+
+
+class RefusedToken(Exception):
+    """Somebody had this token, and it is not valid: whose it was, and why."""
+
+    def __init__(self, account_id: str, agent_id: str, agent_name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.account_id, self.agent_id, self.agent_name, self.reason = account_id, agent_id, agent_name, reason
 
 
 class ProvisionRepository:
@@ -76,99 +116,80 @@ class ProvisionRepository:
         """Group commit; see `Database.submit`."""
         await self._database.submit(write)
 
-    async def intended(self, batch: Batch, agent: Actor) -> Intended:
-        """What this agent is to be handed now, read while nobody else writes. Raises Unauthorised for a token that is no longer valid."""
-        row = await batch.fetch_one(_INTENDED, {"account_id": agent.account_id, "agent_id": agent.id, "accessor": agent.accessor})
-        if row is None:
-            raise Unauthorised("The token is not valid here any more. Enrol the agent again.")
-        reference = row["reference"] or ""
-        return Intended(
-            used_before=row["used_at"] is not None,
-            last_seen_at=row["last_seen_at"],
-            image_id=row["image_id"],
-            image_name=row["image_name"] or "",
-            reference=reference,
-            # The reference that is handed over is what counts, and not a column beside it. A canonical one begins with its host.
-            image_host=reference.partition("/")[0],
-            image_withdrawn=row["withdrawn_at"] is not None,
-            user_data=row["user_data"],
-            needs_credential=row["needed_id"] is not None,
-            credential_id=row["credential_id"],
-            credential_name=row["credential_name"] or "",
-            credential_host=row["credential_host"] or "",
-            credential_method=row["auth_method"] or "",
-            credential_username=row["username"] or "",
-            sealed=row["sealed"],
-            secret_version=row["secret_version"] or 0,
-        )
+    def intended(self, batch: Batch, token: Token) -> Intended:
+        """What the agent with this token is to be handed now, read while nobody else writes.
 
-    async def seen(self, batch: Batch, agent: Actor, intended: Intended, now: int) -> None:
+        Raises UnknownToken, or RefusedToken for one that is known and not valid.
+        """
+        row = batch.fetch_tuple(_INTENDED, {"accessor": token.accessor})
+        if row is None:
+            raise UnknownToken
+        mac, revoked_at, *columns = row
+        intended = Intended(*columns)
+        owner, account_id = intended.agent_id, intended.account_id
+        if not self._vault.token_matches(token, mac, owner=owner, account_id=account_id, expires_at=None):
+            raise RefusedToken(account_id, owner, intended.agent_name, "the token's accessor is known, the token is not")
+        if revoked_at is not None:
+            raise RefusedToken(account_id, owner, intended.agent_name, "the token is revoked")
+        return intended
+
+    async def seen(self, batch: Batch, token: Token, intended: Intended, now: int) -> None:
         """Record that the agent was here, at most once a minute, and that it has used its token, the first time."""
-        values = {"now": now, "account_id": agent.account_id, "id": agent.id}
-        if not intended.used_before:
-            await batch.execute(_USED, {**values, "accessor": agent.accessor})
+        values = {"now": now, "account_id": intended.account_id, "id": intended.agent_id}
+        if intended.used_at is None:
+            await batch.execute(_USED, {**values, "accessor": token.accessor})
         if intended.last_seen_at is None or now - intended.last_seen_at >= MINUTE:
             await batch.execute(_SEEN, values)
 
-    async def record(self, batch: Batch, agent: Actor, intended: Intended, provision_id: str, now: int) -> None:
-        """Write down the hand-over, for its result to refer to."""
-        values = {
-            "id": provision_id,
-            "account_id": agent.account_id,
-            "agent_id": agent.id,
-            "image_id": intended.image_id,
-            "reference": intended.reference,
-            "credential_id": intended.credential_id,
-            "secret_version": intended.secret_version if intended.credential_id is not None else None,
-            "now": now,
-        }
-        await batch.execute(_RECORD, values)
+    async def used(self, batch: Batch, intended: Intended, now: int) -> None:
+        """Record that the credential was handed over, at most once a minute."""
+        if intended.credential_id is not None and (intended.last_used_at is None or now - intended.last_used_at >= MINUTE):
+            await batch.execute(_LAST_USED, {"now": now, "account_id": intended.account_id, "id": intended.credential_id})
 
     async def report(self, agent: Actor, result: Result) -> bool:
         """Record what became of a hand-over; False when the very same was reported before.
 
-        The agent's row shows it when it is about the agent's newest hand-over. Raises NotFound for a
-        hand-over that is not this agent's, Conflict for a second, different result.
+        The agent's row shows it unless a later hand-over's result is there already. Raises NotFound for a hand-over that is not
+        this agent's, Conflict for a second, different result.
         """
         now = self._clock()
+        handed_at, number = place_of(result.provision_id)
         async with self._database.account(agent.account_id).transaction() as transaction:
-            row = await transaction.fetch_one(
-                "SELECT reference, registry_credential_id, secret_version, outcome, digest, error FROM provisions"
-                " WHERE account_id = :account_id AND agent_id = :agent_id AND id = :id",
-                {"agent_id": agent.id, "id": result.provision_id},
-            )
-            if row is None:
+            handed = await _handed(transaction, agent, handed_at, number)
+            if handed is None:
                 raise NotFound("This agent has had no provision with that provision_id.")
-            result = replace(result, error=await self._without_secret(transaction, row, result.error))
-            if row["outcome"] is not None:
-                if (row["outcome"], row["digest"], row["error"]) == (result.outcome, result.digest, result.error):
+            result = replace(result, error=await self._without_secret(transaction, handed, result.error))
+            earlier = await transaction.fetch_one(
+                "SELECT outcome, digest, error FROM provision_results WHERE account_id = :account_id AND id = :id",
+                {"id": result.provision_id},
+            )
+            if earlier is not None:
+                if (earlier["outcome"], earlier["digest"], earlier["error"]) == (result.outcome, result.digest, result.error):
                     return False
                 raise Conflict(
-                    f"This provision was reported before, as {row['outcome']}. A result stands once it is given.", "result-stands"
+                    f"This provision was reported before, as {earlier['outcome']}. A result stands once it is given.", "result-stands"
                 )
-            await transaction.execute(
-                "UPDATE provisions SET outcome = :outcome, digest = :digest, error = :error, reported_at = :now"
-                " WHERE account_id = :account_id AND id = :id",
-                {"outcome": result.outcome, "digest": result.digest, "error": result.error, "now": now, "id": result.provision_id},
-            )
+            told = {"outcome": result.outcome, "digest": result.digest, "error": result.error}
+            made = {"id": result.provision_id, "agent_id": agent.id, "handed_at": handed_at, "reported_at": now}
+            await transaction.insert("provision_results", {**made, **told})
             await transaction.execute(
                 "UPDATE agents SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error"
-                " WHERE account_id = :account_id AND id = :agent_id AND :id = (SELECT id FROM provisions"
-                " WHERE account_id = :account_id AND agent_id = :agent_id ORDER BY created_at DESC, id DESC LIMIT 1)",
-                {"now": now, "outcome": result.outcome, "error": result.error, "agent_id": agent.id, "id": result.provision_id},
+                " WHERE account_id = :account_id AND id = :agent_id AND NOT EXISTS (SELECT 1 FROM provision_results"
+                " WHERE account_id = :account_id AND agent_id = :agent_id AND handed_at > :handed_at)",
+                {"now": now, "outcome": result.outcome, "error": result.error, "agent_id": agent.id, "handed_at": handed_at},
             )
-            detail = f"{result.outcome}: {row['reference']}" + (f" {result.digest}" if result.digest else "")
+            detail = f"{result.outcome}: {_reference(handed)}" + (f" {result.digest}" if result.digest else "")
             await self._chain.append(transaction, agent, Event("agent.report", "agent", agent.id, agent.label, detail=detail[:500]))
         return True
 
     async def _without_secret(self, transaction: AccountTransaction, provision: Row, error: str | None) -> str | None:
         """What the agent saw, without the value that it was handed: a program may quote it, and this text is shown on a page."""
-        if error is None or provision["registry_credential_id"] is None:
+        if error is None or provision["object_kind"] != "registry_credential":
             return error
         row = await transaction.fetch_one(
             "SELECT id, host, auth_method, username, sealed FROM registry_credentials"
             " WHERE account_id = :account_id AND id = :id AND secret_version = :version",
-            {"id": provision["registry_credential_id"], "version": provision["secret_version"]},
+            {"id": provision["object_id"], "version": provision["secret_version"]},
         )
         if row is None:
             return redact(error)

@@ -1,53 +1,73 @@
 """The agent API's hand-over: `GET /api/v1/provision` and `POST /api/v1/provision/result`."""
 
+from urllib.parse import parse_qs
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
+from webapp.actor import Actor
 from webapp.chain import Event
-from webapp.errors import Conflict, Invalid
-from webapp.images.user_data import Store
-from webapp.provisioning.provision import as_docker_config, as_json, encoded, provision
-from webapp.provisioning.repository import ProvisionRepository
+from webapp.errors import Invalid
+from webapp.provisioning.provision import NotHandedOver, as_docker_config, as_json, encoded, provision
+from webapp.provisioning.repository import ProvisionRepository, RefusedToken, UnknownToken
 from webapp.provisioning.result import parse_result
-from webapp.secrets.repository import NamedValueRepository
+from webapp.web.bearer import refuse_known, refuse_unknown, unverified_token
 from webapp.web.json_body import read_json
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
-from webapp.web.routing import page
+from webapp.web.routing import bare, page
 
 _FORMATS = {"": as_json, "json": as_json, "docker-config": as_docker_config}
+_JSON = (b"content-type", b"application/json")
 
 
-def _repository(request: Request) -> ProvisionRepository:
-    found: ProvisionRepository = request.app.state.provisions
-    return found
+async def hand_over(scope: Scope, receive: Receive, send: Send) -> None:
+    """Give the agent its image and the credential for it; 409 with a reason when there is nothing to give.
 
-
-async def hand_over(request: Request) -> Response:
-    """Give the agent its image and the credential for it; 409 with a reason when there is nothing to give."""
-    answer = _FORMATS.get(request.query_params.get("format", ""))
+    A bare ASGI application: what every machine of a rack asks at once is worth the requests and responses that it does without.
+    The token is looked at where the rest is read, in the batch that writes the audit row.
+    """
+    app, caller = scope["app"].state, scope["state"]
+    answer = _FORMATS.get(_format(scope["query_string"]))
     if answer is None:
         raise Invalid({"format": "format: leave it out, or send json or docker-config."})
-    agent, state = actor(request), request.app.state
-    values: dict[Store, NamedValueRepository] = {"secrets": state.secrets, "variables": state.variables}
+    token = unverified_token(scope, "a")
+    if token is None:
+        refuse_unknown(app.denials, caller["address"])
     try:
-        handed = await provision(agent, _repository(request), values, state.chain, state.vault, state.clock)
-    except Conflict as error:
-        await state.denials.known(
-            agent, Event("registry_credential.release", "agent", agent.id, agent.label, decision="denied", detail=error.code)
+        handed = await provision(token, caller["address"], caller["request_id"], app.parts)
+    except UnknownToken:
+        refuse_unknown(app.denials, caller["address"])
+    except RefusedToken as refused:
+        known = Actor(
+            refused.account_id, "agent", refused.agent_id, refused.agent_name, token.accessor, caller["address"], caller["request_id"]
         )
-        raise
-    return Response(encoded(answer(handed)), media_type="application/json", headers={"Provision-Id": handed.id})
+        await refuse_known(app.denials, known, refused.reason)
+    except NotHandedOver as refused:
+        who, code = refused.agent, refused.why.code
+        event = Event("registry_credential.release", "agent", who.id, who.label, decision="denied", detail=code)
+        await app.denials.known(who, event)
+        raise refused.why from None
+    body = encoded(answer(handed))
+    headers = [_JSON, (b"content-length", str(len(body)).encode()), (b"provision-id", handed.id.encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _format(query: bytes) -> str:
+    return parse_qs(query.decode("latin-1")).get("format", [""])[-1] if query else ""
 
 
 async def report(request: Request) -> Response:
     """Record what became of a hand-over. The same result twice is one."""
     result = parse_result(await read_json(request))
-    new = await _repository(request).report(actor(request), result)
+    repository: ProvisionRepository = request.app.state.provisions
+    new = await repository.report(actor(request), result)
     return JSONResponse({"provision_id": result.provision_id, "outcome": result.outcome, "recorded": "now" if new else "before"})
 
 
 ROUTES = [
-    page("/api/v1/provision", hand_over, needs=Permission.AGENT, name="provision"),
+    bare("/api/v1/provision", hand_over, needs=Permission.AGENT, name="provision"),
     page("/api/v1/provision/result", report, needs=Permission.AGENT, name="provision-result", methods=["POST"]),
 ]

@@ -13,6 +13,7 @@ encode alike.
 import os
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -25,6 +26,7 @@ KEY_BYTES = 32
 _NONCE = 12
 _TAG = 16
 _WRAPPED = KEY_BYTES + _TAG
+_LENGTHS = [length.to_bytes(4) for length in range(256)]  # of nearly all parts; four MACs and a seal are made at every hand-over
 _HEAD = struct.Struct(f">3sBI{_NONCE}s{_WRAPPED}s{_NONCE}s")
 SHORTEST = _HEAD.size + BUCKET + _TAG
 
@@ -39,8 +41,20 @@ class UnknownKey(SealBroken):
 
 def associated_data(purpose: str, parts: Sequence[str | int]) -> bytes:
     """The parts as associated data: each in UTF-8 behind its length (u32), the purpose first."""
-    encoded = [purpose.encode(), *(str(part).encode() for part in parts)]
-    return b"".join(struct.pack(">I", len(part)) + part for part in encoded)
+    return _prefixed([purpose]) + _prefixed(parts)
+
+
+def _prefixed(parts: Sequence[str | int]) -> bytes:
+    pieces: list[bytes] = []
+    for part in parts:
+        encoded = part.encode() if isinstance(part, str) else b"%d" % part
+        length = len(encoded)
+        pieces.append(_LENGTHS[length] if length < len(_LENGTHS) else length.to_bytes(4))
+        pieces.append(encoded)
+    return b"".join(pieces)
+
+
+_DATA = associated_data("data", ())
 
 
 def wrap(key: bytes, inner: bytes, data: bytes) -> bytes:
@@ -77,13 +91,23 @@ def key_id(sealed: bytes) -> int:
     return int(kek_id)
 
 
+@lru_cache(maxsize=64)
+def _cipher(kek: bytes) -> AESGCM:
+    """A KEK's cipher: there are few KEKs, in memory anyway, and each is used at every hand-over."""
+    return AESGCM(kek)
+
+
 def open_sealed(kek: bytes, sealed: bytes, parts: Sequence[str | int]) -> bytes:
     """Open a value that was sealed to this place under this KEK. Raises SealBroken."""
     kek_id = key_id(sealed)
     _, _, _, wrap_nonce, wrapped, nonce = _HEAD.unpack_from(sealed)
-    dek = unwrap(kek, wrap_nonce + wrapped, associated_data("wrap", [kek_id, *parts]))
+    place = _prefixed(parts)  # both begin with a purpose and end with the place
     try:
-        padded = AESGCM(dek).decrypt(nonce, sealed[_HEAD.size :], associated_data("data", parts))
+        dek = _cipher(kek).decrypt(wrap_nonce, wrapped, associated_data("wrap", (kek_id,)) + place)
+    except InvalidTag:
+        raise SealBroken("a wrapped key does not open") from None
+    try:
+        padded = AESGCM(dek).decrypt(nonce, sealed[_HEAD.size :], _DATA + place)
     except InvalidTag:
         raise SealBroken("a sealed value does not open") from None
     return _unpad(padded)

@@ -58,5 +58,10 @@ def base62(number: int, width: int) -> str:
     return digits.rjust(width, "0")
 
 
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+
+
 def _crc(text: str) -> str:
-    return base62(zlib.crc32(text.encode("ascii")), _CRC)
+    rest, last = divmod(zlib.crc32(text.encode("ascii")), len(_PAIRS))
+    first, middle = divmod(rest, len(_PAIRS))
+    return _PAIRS[first] + _PAIRS[middle] + _PAIRS[last]

@@ -1,6 +1,5 @@
 """What the program asks of its keys: seal and open values, and MACs of tokens, cookies and audit rows."""
 
-import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class Vault:
 
     def audit_mac(self, data: bytes) -> bytes:
         """HMAC-SHA-256 under the audit key."""
-        return hmac.new(self._keyring.others["audit"].reveal(), data, hashlib.sha256).digest()
+        return hmac.digest(self._keyring.others["audit"].reveal(), data, "sha256")
 
     def cookie_mac(self, purpose: str, data: bytes) -> bytes:
         """HMAC-SHA-256 over what a cookie holds, under the token key; one purpose's MAC is no other's."""
@@ -67,7 +66,7 @@ class Vault:
 
     def row_mac(self, purpose: str, parts: Sequence[str | int]) -> bytes:
         """HMAC-SHA-256 over columns of a row that nobody may write but this program, under the token key."""
-        return self._token_key_mac(associated_data("row", [self.instance_id, purpose, *parts]))
+        return self._token_key_mac(associated_data("row", (self.instance_id, purpose, *parts)))
 
     def token_mac(self, token: Token, *, owner: str, account_id: str, expires_at: int | None) -> bytes:
         """What the database holds of a token: an HMAC over it, its owner, account and expiry (Unix ms).
@@ -88,8 +87,8 @@ class Vault:
         return Secret(base62(int.from_bytes(mac), 43).encode("ascii"))
 
     def _token_key_mac(self, data: bytes) -> bytes:
-        return hmac.new(self._keyring.others["token"].reveal(), data, hashlib.sha256).digest()
+        return hmac.digest(self._keyring.others["token"].reveal(), data, "sha256")
 
     def _parts(self, context: SealContext) -> list[str | int]:
-        place = [self.instance_id, context.account_id, context.table, context.record_id, context.field]
+        place: list[str | int] = [self.instance_id, context.account_id, context.table, context.record_id, context.field]
         return [*place, context.version, len(context.binding), *context.binding]

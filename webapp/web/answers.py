@@ -6,18 +6,20 @@ Outermost of our middleware, so that no answer, not even of an error nobody fore
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webapp.errors import AppError
+from webapp.log import log_request
 from webapp.settings import Settings
-from webapp.web.error_pages import error_answer
+from webapp.web.error_pages import error_answer, on_app_error
 from webapp.web.forms import MOST_BODY
 
-_logger = logging.getLogger("webapp.request")
+_logger = logging.getLogger(__name__)
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
@@ -34,17 +36,24 @@ _HEADERS = {
 }
 
 _TRANSPORT = "max-age=31536000; includeSubDomains"
-_YEAR = "public, max-age=31536000, immutable"
+_YEAR = b"public, max-age=31536000, immutable"
+
+Header = tuple[bytes, bytes]
 
 
 class Answers:
     """ASGI middleware; see the module."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, most_body: Mapping[str, int]) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, most_body: Mapping[str, int], bare: Mapping[str, ASGIApp]) -> None:
         self._app = app
+        self._bare = bare  # by path: applications that GET is answered by, past the router
         self._most_body = most_body  # by path, where it is not MOST_BODY
-        self._settings = settings
-        self._https = settings.public_url.startswith("https://")
+        self._trusted = settings.trusted_proxies
+        https = settings.public_url.startswith("https://")
+        headers = _HEADERS | ({"Strict-Transport-Security": _TRANSPORT} if https else {})
+        # As ASGI sends them, so that nothing is encoded or looked for at every answer.
+        self._always = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._ours = frozenset(name for name, _ in self._always) | {b"x-request-id", b"cache-control"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -53,57 +62,69 @@ class Answers:
             return
         started = time.perf_counter()
         state = scope.setdefault("state", {})
-        state["request_id"] = secrets.token_hex(8)
-        state["address"] = client_address(scope, self._settings.trusted_proxies)
+        request_id = state["request_id"] = secrets.token_hex(8)
+        state["address"] = client_address(scope, self._trusted)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._complete(scope, MutableHeaders(scope=message), state["request_id"], status)
+                message["headers"] = self._complete(scope, message.get("headers", ()), request_id, status)
             await send(message)
 
         try:
-            length = Headers(scope=scope).get("content-length", "")
+            if scope["method"] == "GET" and (app := self._bare.get(scope["path"])) is not None:
+                await _serve_bare(app, scope, receive, send_with_headers)
+                return
             most = self._most_body.get(scope["path"], MOST_BODY)
-            if length.isdigit() and int(length) > most:
+            if _declared_length(scope) > most:
                 detail = f"The request is larger than {most // 1024} KiB, so it was not read."
-                await error_answer(_request(scope), 413, "too-large", "That is too large", detail, {"Connection": "close"})(
+                await error_answer(Request(scope), 413, "too-large", "That is too large", detail, {"Connection": "close"})(
                     scope, receive, send_with_headers
                 )
             else:
                 await self._app(scope, receive, send_with_headers)
         except Exception:
-            _logger.exception("request %s failed", state["request_id"])
+            _logger.exception("request %s failed", request_id)
             if status:
                 raise
-            detail = (
-                "This is a fault of the program and not of what you did. Nothing was saved."
-                f" The log has it as request {state['request_id']}."
-            )
-            await error_answer(_request(scope), 500, "internal", "Something went wrong", detail)(scope, receive, send_with_headers)
+            detail = f"This is a fault of the program and not of what you did. Nothing was saved. The log has it as request {request_id}."
+            await error_answer(Request(scope), 500, "internal", "Something went wrong", detail)(scope, receive, send_with_headers)
         finally:
-            took = (time.perf_counter() - started) * 1000
-            _logger.info("%s %s %d %.1f ms %s", scope["method"], _loggable(scope["path"]), status, took, state["request_id"])
+            log_request(scope["method"], scope["path"], status, time.perf_counter() - started, request_id)
 
-    def _complete(self, scope: Scope, headers: MutableHeaders, request_id: str, status: int) -> None:
-        for name, value in _HEADERS.items():
-            headers[name] = value
-        if self._https:
-            headers["Strict-Transport-Security"] = _TRANSPORT
-        headers["X-Request-Id"] = request_id
-        if scope["path"].startswith("/static/"):
-            if status == 200:
-                headers["Cache-Control"] = _YEAR if b"v=" in scope["query_string"] else "no-cache"
+    def _complete(self, scope: Scope, headers: Iterable[Header], request_id: str, status: int) -> list[Header]:
+        kept = [header for header in headers if header[0] not in self._ours]
+        if not scope["path"].startswith("/static/"):
+            caching = b"no-store"
+        elif status == 200 and b"v=" in scope["query_string"]:
+            caching = _YEAR
         else:
-            headers["Cache-Control"] = "no-store"
+            caching = b"no-cache"
+        return [*kept, *self._always, (b"x-request-id", request_id.encode()), (b"cache-control", caching)]
+
+
+async def _serve_bare(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        await app(scope, receive, send)
+    except AppError as error:
+        response = await on_app_error(Request(scope), error)
+        await response(scope, receive, send)
+
+
+def _declared_length(scope: Scope) -> int:
+    """The body's length as the request declares it; 0 for none."""
+    if scope["method"] == "GET":
+        return 0
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(length) if length.isdigit() else 0
 
 
 def client_address(scope: Scope, trusted: tuple[IPv4Network | IPv6Network, ...]) -> str | None:
     """The caller's IP address: the peer's, or, behind trusted proxies, the last address that none of them is."""
     peer: str | None = scope["client"][0] if scope.get("client") else None
-    if peer is None or not _is_in(peer, trusted):
+    if peer is None or not trusted or not _is_in(peer, trusted):
         return peer
     # All lines of it: a proxy may add one of its own below the client's.
     forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
@@ -123,11 +144,3 @@ def _is_in(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> boo
     except ValueError:
         return False
     return any(parsed in network for network in networks)
-
-
-def _request(scope: Scope) -> Request:
-    return Request(scope)
-
-
-def _loggable(path: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in path[:200])

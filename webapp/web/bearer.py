@@ -1,13 +1,16 @@
 """The agent API's tokens: `Authorization: Bearer …` (RFC 6750), and never a cookie."""
 
 from dataclasses import replace
+from typing import NoReturn
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from webapp.actor import Actor
 from webapp.chain import Event
 from webapp.errors import Unauthorised
 from webapp.vault import Token, parse
+from webapp.web.denials import Denials
 from webapp.web.principal import address, request_id
 
 _REFUSED = "The token is not valid here. Enrol the agent again, or ask for a new bootstrap token."
@@ -18,25 +21,37 @@ async def require_bearer(request: Request, kind: str) -> None:
 
     Raises Unauthorised, which says nothing about what is wrong with the token, or TooMany.
     """
-    token = _unverified_token(request, kind)
+    denials: Denials = request.app.state.denials
+    token = unverified_token(request.scope, kind)
     if token is None:
-        request.app.state.denials.unknown(address(request))
-        raise Unauthorised(_REFUSED)
+        refuse_unknown(denials, address(request))
     # The enrolment looks: an actor for a token that is known, with the reason when it is refused all the same.
     found: tuple[Actor, str | None] | None = await request.app.state.enrolment.find_bearer(token)
     if found is None:
-        request.app.state.denials.unknown(address(request))
-        raise Unauthorised(_REFUSED)
+        refuse_unknown(denials, address(request))
     bearer, refusal = found
     bearer = replace(bearer, address=address(request), request_id=request_id(request))
     if refusal is not None:
-        await request.app.state.denials.known(
-            bearer, Event("token.refuse", bearer.kind, bearer.id, bearer.label, decision="denied", detail=refusal)
-        )
-        raise Unauthorised(_REFUSED)
+        await refuse_known(denials, bearer, refusal)
     request.state.bearer = bearer
 
 
-def _unverified_token(request: Request, kind: str) -> Token | None:
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    return parse(text.strip(), kind) if scheme.lower() == "bearer" else None
+def unverified_token(scope: Scope, kind: str) -> Token | None:
+    """The token in the request's `Authorization`, which nobody has looked up yet; None when there is none of this kind."""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, text = value.decode("latin-1").partition(" ")
+            return parse(text.strip(), kind) if scheme.lower() == "bearer" else None
+    return None
+
+
+def refuse_unknown(denials: Denials, caller: str | None) -> NoReturn:
+    """Refuse a token that nobody has. Raises Unauthorised, or TooMany."""
+    denials.unknown(caller)
+    raise Unauthorised(_REFUSED)
+
+
+async def refuse_known(denials: Denials, bearer: Actor, reason: str) -> NoReturn:
+    """Refuse a token that is known, and write down why. Raises Unauthorised, which does not say it."""
+    await denials.known(bearer, Event("token.refuse", bearer.kind, bearer.id, bearer.label, decision="denied", detail=reason))
+    raise Unauthorised(_REFUSED)

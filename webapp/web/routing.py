@@ -2,14 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from webapp.chain import Event
 from webapp.errors import Forbidden, Unauthorised
 from webapp.web.bearer import require_bearer
 from webapp.web.csrf import refuse_cross_site
+from webapp.web.forms import MOST_BODY
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
 from webapp.web.sessions import load_principal
@@ -32,11 +35,27 @@ def page(
         await permit(request, needs)
         return await endpoint(request)
 
-    route = Route(path, guarded, methods=list(methods), name=name, max_body_size=most_body)
+    limit = (most_body or MOST_BODY) if "POST" in methods else None
+    route = Route(path, guarded, methods=list(methods), name=name, max_body_size=limit)
     if needs in _BEARERS and route.methods is not None:
         route.methods.discard("HEAD")  # Starlette adds it to GET; a hand-over that nobody reads is none
     route.needs = needs  # type: ignore[attr-defined]  # read by the test that goes through every route
     route.most_body = most_body  # type: ignore[attr-defined]  # read by what stands around every request
+    return route
+
+
+def bare(path: str, app: ASGIApp, *, needs: Permission, name: str) -> Route:
+    """A route to an ASGI application that asks of its caller itself what `needs` says: for the one that is asked most.
+
+    `Answers` serves it by its path, past the router; the route is there for its name, its permission and every other method.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        raise HTTPException(405)
+
+    route = Route(path, endpoint, methods=["GET"], name=name)
+    route.needs = needs  # type: ignore[attr-defined]  # read by the test that goes through every route
+    route.bare = app  # type: ignore[attr-defined]  # read by what stands around every request
     return route
 
 

@@ -72,7 +72,8 @@ CREATE TABLE registry_credentials (
     updated_at BIGINT NOT NULL,
     updated_by TEXT NOT NULL,
     replaced_at BIGINT NOT NULL,
-    replaced_by TEXT NOT NULL
+    replaced_by TEXT NOT NULL,
+    last_used_at BIGINT
 );
 
 CREATE UNIQUE INDEX registry_credentials_name ON registry_credentials (account_id, name_key);
@@ -159,22 +160,19 @@ CREATE INDEX agent_tokens_agent ON agent_tokens (agent_id);
 
 CREATE INDEX agent_tokens_bootstrap ON agent_tokens (account_id, bootstrap_token_id);
 
-CREATE TABLE provisions (
+-- What became of hand-overs, as far as agents reported it. The hand-overs themselves are in the audit log.
+CREATE TABLE provision_results (
     id TEXT PRIMARY KEY,
     account_id TEXT NOT NULL REFERENCES accounts (id),
     agent_id TEXT NOT NULL REFERENCES agents (id),
-    image_id TEXT NOT NULL,
-    reference TEXT NOT NULL,
-    registry_credential_id TEXT,
-    secret_version INTEGER,
-    created_at BIGINT NOT NULL,
-    outcome TEXT,
+    handed_at BIGINT NOT NULL,
+    outcome TEXT NOT NULL,
     digest TEXT,
     error TEXT,
-    reported_at BIGINT
+    reported_at BIGINT NOT NULL
 );
 
-CREATE INDEX provisions_agent ON provisions (agent_id, created_at);
+CREATE INDEX provision_results_agent ON provision_results (agent_id, handed_at);
 
 CREATE TABLE form_nonces (
     account_id TEXT NOT NULL REFERENCES accounts (id),
