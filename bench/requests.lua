@@ -1,5 +1,5 @@
 -- wrk's script: each request carries the next line of a file in its Authorization header (or another one).
--- Arguments: the file; how many threads there are; "cycle" or "once"; the header's name; what stands before the line.
+-- Arguments: the file; how many threads there are; the header's name; what stands before the line.
 local threads = 0
 function setup(thread)
   thread:set("number", threads)
@@ -7,8 +7,8 @@ function setup(thread)
 end
 
 function init(args)
-  requests, next_one, once = {}, 0, args[3] == "once"
-  local header, before, line_number = args[4] or "Authorization", args[5] or "Bearer ", 0
+  requests, next_one = {}, 0
+  local header, before, line_number = args[3] or "Authorization", args[4] or "Bearer ", 0
   for line in io.lines(args[1]) do
     if line_number % tonumber(args[2]) == number then
       requests[#requests + 1] = wrk.format("GET", nil, {[header] = before .. line})
@@ -20,10 +20,6 @@ end
 function request()
   next_one = next_one + 1
   if next_one > #requests then
-    if once then
-      wrk.thread:stop()
-      return requests[#requests]
-    end
     next_one = 1
   end
   return requests[next_one]
