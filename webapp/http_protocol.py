@@ -3,18 +3,18 @@
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_HEAD = 32 * 1024
-"""Bytes of a request's head, to within what comes in one read."""
+"""Bytes of a request's head, beyond what came in the read in which it began."""
 
 
 class LimitedHttpToolsProtocol(HttpToolsProtocol):
     """One connection. A head that does not end is answered with 400, and the connection is closed."""
 
-    _in_head = True
+    _in_head = False
     _head = 0
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_head, self._head = True, 0
+        self._in_head, self._head = True, -1
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -25,7 +25,9 @@ class LimitedHttpToolsProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head += len(data)
-            if self._head > MOST_HEAD:
-                self.send_400_response("The head of the request is too large.")
+        if not self._in_head or self.transport.is_closing():
+            return
+        # What came together with the end of the request before is not of this one: it is not counted, and it is one read at most.
+        self._head = 0 if self._head < 0 else self._head + len(data)
+        if self._head > MOST_HEAD:
+            self.send_400_response("The head of the request is too large.")
