@@ -81,6 +81,8 @@ async def open_store(
             vault = Vault(open_keyring(rows, root, instance_id), instance_id)
             chain = AuditChain(database, vault, clock)
             await load_official_images(database, settings.official_images_file, clock())
+            imports = ImportRepository(database, vault, clock)
+            await imports.forget_expired()
             yield Store(
                 settings=settings,
                 database=database,
@@ -91,7 +93,7 @@ async def open_store(
                 credentials=CredentialRepository(database, vault, chain, clock),
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
                 variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
-                imports=ImportRepository(database, vault, clock),
+                imports=imports,
                 images=ImageRepository(database, vault, chain, clock),
                 agents=AgentRepository(database, vault, chain, clock),
                 bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),

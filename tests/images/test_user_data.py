@@ -103,6 +103,8 @@ def test_the_corpus_is_as_large_as_it_says() -> None:
         ("{{ secrets.A|quote(1) }}", "Line 1: the filter quote takes no arguments."),
         ("{{ secrets.A|quote|quote|quote|quote|quote }}", "Line 1: more than 4 filters follow one another."),
         ("{% if variables.STAGE %}a{% endif %}", "Line 1: a condition compares one name with a text"),
+        ("a\n{{ secrets.A" + "|quote" * 200 + " }}", "Line 2: what stands between the braces is longer than 1000 characters."),
+        ("{{ secrets." + "A" * 64 + " }}", "Line 1: a name has at most 63 characters, and AAAAAAAAAAAAAAAAAAAA… has 64."),
         ("x" * (MOST_TEMPLATE + 1), "The user data is longer than 64 KiB."),
     ],
 )

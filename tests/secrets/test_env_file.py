@@ -39,11 +39,11 @@ def test_quotes_comments_and_export_are_as_dotenv_has_them(line: str, value: str
 def test_every_line_that_is_left_out_says_why() -> None:
     file = parse_env_file(b"GOOD=1\n\nBAD NAME=2\n1ST=3\nA-B=4\nNOTHING\n=5\n_HIDDEN=6\nOPEN='7\n")
     assert values(file) == {"GOOD": "1"}
-    assert refused(file) == [(3, ""), (4, "1ST"), (5, "A-B"), (6, "NOTHING"), (7, ""), (8, "_HIDDEN"), (9, "")]
+    assert refused(file) == [(3, ""), (4, ""), (5, "A-B"), (6, ""), (7, ""), (8, "_HIDDEN"), (9, "")]
     reasons = {refusal.line: refusal.reason for refusal in file.refused}
     assert "no NAME=value" in reasons[3]
     assert "begins with a letter" in reasons[4]
-    assert reasons[6] == "There is no value. Write NOTHING= for an empty one."
+    assert reasons[6] == "There is no value: it is written NAME=value."
     assert "a quote in it does not end" in reasons[9]
 
 
@@ -84,6 +84,25 @@ def test_what_is_no_env_file_is_refused_whole(content: bytes, said: str) -> None
         parse_env_file(content)
     assert "s3cret" not in str(error.value)
     assert error.value.__context__ is None, "which would hold the text that it failed on"
+
+
+def test_a_key_without_quotes_is_refused_before_its_lines_are_taken_for_names() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBgkqhkiG9w0BAQEF" * 2 + "\nQw8ZJ3k=\n-----END PRIVATE KEY-----\n"
+    with pytest.raises(ValueError, match="Line 2: a value of several lines, such as a key, stands in quotes") as error:
+        parse_env_file(f"A=1\nKEY={key}".encode())
+    assert "MIIE" not in str(error.value)
+    assert values(parse_env_file(f"A=1\nKEY='{key}'\n".encode())) == {"A": "1", "KEY": key}
+
+
+def test_blanks_that_would_keep_the_parser_busy_are_refused() -> None:
+    # dotenv takes the square of a run's length: a second and a half for these.
+    with pytest.raises(ValueError, match="Line 2: there are more than 100 blanks in a row"):
+        parse_env_file(b"A=1\nB=x" + b" " * 32_000 + b"y\n")
+    assert values(parse_env_file(b"B=x" + b" " * 100 + b"y\n")) == {"B": "x" + " " * 100 + "y"}
+
+
+def test_an_empty_value_is_left_out_where_none_may_be() -> None:
+    assert refused(parse_env_file(b"A=\nB=1\n", allow_empty=False)) == [(1, "A")]
 
 
 def test_a_thousand_names_are_not_too_many() -> None:

@@ -165,3 +165,34 @@ async def test_a_list_of_many_is_searched_and_paged(alice: httpx2.AsyncClient, k
     assert ("NAME_049" in second, "NAME_050" in second, "NAME_059" in second) == (False, True, True)
     assert "NAME_042" in (await alice.get(f"/{kind}?q=e_042")).text
     assert "Nothing matches" in (await alice.get(f"/{kind}?q=absent")).text
+
+
+async def test_only_a_new_value_counts_as_a_replacement(house: House, alice: httpx2.AsyncClient, kind: str) -> None:
+    content = b"one\r\ntwo\rthree\n"
+    await alice.post(f"/{kind}", data={"name": "DB_PASSWORD"}, files={"value_file": ("value", content)})
+    record_id = await id_in_list(alice, f"/{kind}", "DB_PASSWORD")
+    # As a browser sends the form back that it was shown: every line's end is CRLF.
+    shown = "" if kind == "secrets" else "one\r\ntwo\r\nthree\r\n"
+    await alice.post(f"/{kind}/{record_id}", data={"name": "DB_PASSWORD", "value": shown, "description": "new words"})
+    assert (await house.audit())[-1]["action"] == f"{noun(kind)}.update"
+    assert await value_of(house, kind) == content, "byte for byte"
+
+
+async def test_a_file_replaces_a_value_whose_text_was_left_as_it_was(house: House, alice: httpx2.AsyncClient, kind: str) -> None:
+    record_id = await store(alice, kind, value="before")
+    form = {"name": "DB_PASSWORD", "value": "" if kind == "secrets" else "before"}
+    answer = await alice.post(f"/{kind}/{record_id}", data=form, files={"value_file": ("value", b"after\n")})
+    assert answer.status_code == 303, answer.text
+    assert await value_of(house, kind) == b"after\n"
+
+
+async def test_an_answer_to_a_file_brings_the_stored_text_back(alice: httpx2.AsyncClient, kind: str) -> None:
+    record_id = await store(alice, kind, value="before")
+    answer = await alice.post(f"/{kind}/{record_id}", data={"name": "no name", "value": ""}, files={"value_file": ("value", b"after")})
+    assert answer.status_code == 422
+    assert ("before" in answer.text) is (kind == "variables"), "so that saving again does not empty it"
+
+
+async def test_an_empty_file_is_no_secret(alice: httpx2.AsyncClient, kind: str) -> None:
+    answer = await alice.post(f"/{kind}", data={"name": "DB_PASSWORD"}, files={"value_file": ("value", b"")})
+    assert answer.status_code == (422 if kind == "secrets" else 303)

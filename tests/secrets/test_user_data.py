@@ -1,5 +1,6 @@
 """Secrets and variables in an image's user data: known when it is saved, kept while it is in use, and handed over rendered."""
 
+import asyncio
 import json
 
 import httpx2
@@ -7,7 +8,7 @@ import pytest
 
 from tests.personas import House
 from tests.real.canary import CANARY, found_in
-from tests.stories import add_image, enrolled, id_in_list, provision
+from tests.stories import add_image, bearer, enrolled, id_in_list, provision
 
 pytestmark = pytest.mark.anyio
 
@@ -96,6 +97,8 @@ async def test_user_data_that_grew_too_long_hands_over_nothing(house: House, ali
     answer = await provision(house, token)
     assert answer.status_code == 409
     assert answer.json()["type"].endswith("/user-data-too-long")
+    rows = [row for row in await house.audit() if str(row["action"]).endswith((".release", ".hand_over"))]
+    assert [row["decision"] for row in rows] == ["denied"], "nothing is said to have left"
 
 
 @pytest.mark.parametrize(("kind", "noun"), [("secrets", "secret"), ("variables", "variable")])
@@ -155,3 +158,31 @@ async def test_another_accounts_names_are_no_names(alice: httpx2.AsyncClient, ch
     answer = await charlie.post("/images", data={"name": "x", "docker_image_url": "nginx", "user_data": "{{ secrets.A }}"})
     assert answer.status_code == 422
     assert "there is no secret A" in answer.text
+
+
+async def test_a_docker_config_reads_no_user_data(house: House, alice: httpx2.AsyncClient) -> None:
+    await store(alice, "secrets", "A", "x")
+    _, token = await agent_with(house, alice, "{{ secrets.A }}")
+    assert (await provision(house, token, "?format=docker-config")).status_code == 200
+    (row,) = [row for row in await house.audit() if row["action"] == "image.hand_over"]
+    assert "user data" not in str(row["detail"])
+
+
+async def test_a_result_never_shows_a_secret_of_the_user_data(house: House, alice: httpx2.AsyncClient, bob: httpx2.AsyncClient) -> None:
+    await store(alice, "secrets", "DB_PASSWORD", CANARY)
+    _, token = await agent_with(house, alice, "{{ secrets.DB_PASSWORD }}")
+    provision_id = (await provision(house, token)).json()["provision_id"]
+    result = {"provision_id": provision_id, "outcome": "failed", "digest": None, "error": f"bad value {CANARY}; password=hunter2hunter2"}
+    client = await house.client()
+    assert (await client.post("/api/v1/provision/result", json=result, headers=bearer(token))).status_code == 200
+    page = (await bob.get("/agents")).text
+    assert "bad value [withheld]" in page
+    assert found_in(page.encode()) == []
+    assert "hunter2" not in page
+
+
+async def test_many_agents_at_once_read_a_value_once(house: House, alice: httpx2.AsyncClient) -> None:
+    await store(alice, "secrets", "DB_PASSWORD", CANARY)
+    _, token = await agent_with(house, alice, "{{ secrets.DB_PASSWORD }}")
+    answers = await asyncio.gather(*(provision(house, token) for _ in range(20)))
+    assert {answer.json()["user_data"] for answer in answers} == {CANARY}

@@ -23,6 +23,8 @@ class Batch:
         self._read, self._read_rows = read, read_rows
         self._rows: dict[str, list[Values | tuple[object, ...]]] = {}
         self._part: list[tuple[str, Values | tuple[object, ...]]] = []
+        self.memo: dict[object, Any] = {}
+        """What was read for one and may be asked by the next: nothing is written before all have read."""
         self._kept: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
 

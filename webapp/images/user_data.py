@@ -8,6 +8,7 @@ worker for a second, and no timer can stop it.)
 The filters are the ones that Ansible has under the same names: `b64encode`, `indent`, `tojson`, `quote`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -28,6 +29,9 @@ MOST_NAMES = 64
 """Different names in one template: the audit row of a hand-over lists them all."""
 
 MOST_FILTERS = 4
+MOST_NAME = 63
+MOST_EXPRESSION = 1000
+_LONG = re.compile(rf"\{{[{{%][^}}]{{{MOST_EXPRESSION}}}")
 MOST_DEPTH = 16
 
 # Never compiled, so that autoescape and the like have no say; a last line's end is kept, as every other.
@@ -110,10 +114,13 @@ def parse_user_data(text: str) -> UserData:
     for number, line in enumerate(text.split("\n"), 1):
         if any(character < " " and character not in "\t\r" for character in line) or not _is_unicode(line):
             raise ValueError(f"Line {number}: there is a NUL or another control character, which cloud-init does not take. Take it out.")
+    if long := _LONG.search(text):
+        where = text[: long.start()].count("\n") + 1
+        raise ValueError(f"Line {where}: what stands between the braces is longer than {MOST_EXPRESSION} characters. {_ALLOWED}")
     try:
         tree = _JINJA.parse(text)
     except TemplateSyntaxError as error:
-        raise ValueError(f"Line {error.lineno}: {(error.message or 'not understood').rstrip('.')}. {_RAW}") from None
+        raise ValueError(f"Line {error.lineno}: {(error.message or 'not understood')[:200].rstrip('.')}. {_RAW}") from None
     except RecursionError:
         raise ValueError(f"Line 1: something is nested too deeply. {_ALLOWED}") from None
     except (ValueError, OverflowError):
@@ -176,6 +183,8 @@ class _Reader:
             raise _refused(node.node)
         if node.attr.startswith("_"):
             raise ValueError(f"Line {node.lineno}: {node.node.name}.{node.attr[:63]} cannot be: no name begins with an underscore.")
+        if len(node.attr) > MOST_NAME:
+            raise ValueError(f"Line {node.lineno}: a name has at most {MOST_NAME} characters, and {node.attr[:20]}… has {len(node.attr)}.")
         reference = Reference(cast(Store, node.node.name), node.attr, node.lineno)
         known = self.references.setdefault((reference.store, reference.name), reference)
         if len(self.references) > MOST_NAMES:

@@ -6,8 +6,6 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
-from jinja2.filters import do_indent
-
 Arguments = Mapping[str, int | bool]
 
 MOST_INDENT = 64
@@ -22,8 +20,10 @@ def b64encode(value: str) -> str:
 
 
 def indent(value: str, *, width: int = 4, first: bool = False, blank: bool = False) -> str:
-    """Every line but the first moved in, as Jinja's filter of this name does; for a block in YAML."""
-    return do_indent(value, width, first, blank)
+    """Every line but the first moved in, as Jinja's filter of this name does; for a block in YAML. Only LF ends a line."""
+    begin, *others = value.split("\n")
+    moved = [" " * width + line if line or blank else line for line in others]
+    return "\n".join([" " * width + begin if first else begin, *moved])
 
 
 def tojson(value: str, *, indent: int = 0) -> str:

@@ -45,7 +45,8 @@ async def preview(fetch_all: FetchAll, template: UserData) -> str:
         await find_names(fetch_all, template.references)
         wanted = [reference for reference in template.references if reference.store == "variables"]
         values = {row["name"]: row["value"] for row in await _rows(fetch_all, "variables", "name, value", wanted)}
-        return template.render(lambda store, name: MASK if store == "secrets" else values[name])
+        # One that went away between the two reads is shown as nothing: saving asks again.
+        return template.render(lambda store, name: MASK if store == "secrets" else values.get(name, ""))
     except ValueError as error:
         raise Invalid({"user_data": str(error)}) from None
 

@@ -71,7 +71,7 @@ class NotHandedOver(Exception):
         self.agent, self.why = agent, why
 
 
-async def provision(token: Token, address: str | None, request_id: str | None, parts: Parts) -> Provision:
+async def provision(token: Token, address: str | None, request_id: str | None, parts: Parts, *, with_user_data: bool = True) -> Provision:
     """Hand over an agent's image, its credential and its user data, once the audit row is committed and synced.
 
     All is read in the batch that commits the row, while nobody else writes, so that nothing is served that was changed or revoked
@@ -88,8 +88,13 @@ async def provision(token: Token, address: str | None, request_id: str | None, p
         await parts.provisions.seen(batch, token, intended, now)
         try:
             refuse(intended)
-            user_data = await find_user_data(batch, intended.account_id, intended.user_data, parts.values)
-        except Conflict as why:
+            template = intended.user_data if with_user_data else None
+            user_data = await find_user_data(batch, intended.account_id, template, parts.values)
+            if user_data is not None and user_data.may_be_too_long:
+                # Tried before the row is written: a row that says "allowed" is about something that left.
+                render_user_data(intended.account_id, user_data, parts.values)
+        except (Conflict, SealBroken) as error:
+            why = error if isinstance(error, Conflict) else _does_not_open(intended, error)
             refused.append(NotHandedOver(agent, why))  # raised when it is written down that the agent was here
             return
         await parts.provisions.used(batch, intended, now)
@@ -104,7 +109,7 @@ async def provision(token: Token, address: str | None, request_id: str | None, p
         auth = _open(intended, parts.vault)
         rendered = render_user_data(intended.account_id, user_data, parts.values)
     except SealBroken as error:
-        problem = Conflict(f"A stored value of the image {intended.image_name} does not open ({error}). Enter it again.", "does-not-open")
+        problem = _does_not_open(intended, error)
     except Conflict as error:
         problem = error
     else:
@@ -135,6 +140,10 @@ def refuse(intended: Intended) -> None:
             " Choose a credential of the image's own host.",
             "host-mismatch",
         )
+
+
+def _does_not_open(intended: Intended, error: SealBroken) -> Conflict:
+    return Conflict(f"A stored value of the image {intended.image_name} does not open ({error}). Enter it again.", "does-not-open")
 
 
 def _event(intended: Intended, user_data: FoundUserData | None) -> Event:

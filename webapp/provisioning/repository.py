@@ -1,6 +1,7 @@
 """Hand-overs in the database: what an agent is to have, and what became of it."""
 
 import base64
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,8 @@ from webapp.errors import Conflict, NotFound
 from webapp.log import redact
 from webapp.provisioning.provision_id import place_of
 from webapp.provisioning.result import Result
-from webapp.vault import SealBroken, Token, Vault
+from webapp.secrets import named_value
+from webapp.vault import SealBroken, SealContext, Token, Vault
 from webapp.withheld import withhold
 
 # All that a hand-over asks, in one join: the token, its agent, the image that was chosen for it, and the image's credential.
@@ -76,12 +78,14 @@ _HANDED = (
 )
 """The row of a hand-over, by what its id holds."""
 
+_READ = re.compile(r"secrets\.(\w+) \(version (\d+)\)", re.ASCII)
 _LARGEST = 2**63 - 1
 
 
 def _reference(handed: Row) -> str:
     """The reference that was handed over, out of what `provision._event` wrote."""
-    said = str(handed["detail"]).partition(";")[0]
+    detail = str(handed["detail"])
+    said = detail.rpartition("; user data")[0] or detail
     return said.rpartition(", ")[2] if handed["action"] == "registry_credential.release" else said.partition(", ")[0]
 
 
@@ -182,21 +186,44 @@ class ProvisionRepository:
             await self._chain.append(transaction, agent, Event("agent.report", "agent", agent.id, agent.label, detail=detail[:500]))
         return True
 
-    async def _without_secret(self, transaction: AccountTransaction, provision: Row, error: str | None) -> str | None:
-        """What the agent saw, without the value that it was handed: a program may quote it, and this text is shown on a page."""
-        if error is None or provision["object_kind"] != "registry_credential":
-            return error
+    async def _without_secret(self, transaction: AccountTransaction, handed: Row, error: str | None) -> str | None:
+        """What the agent saw, without the values that it was handed: a program may quote them, and this text is shown on a page."""
+        if error is None:
+            return None
+        values = [*await self._credential_of(transaction, handed), *await self._secrets_of(transaction, handed)]
+        return redact(withhold(error, *values, *(" ".join(value.split()) for value in values)))
+
+    async def _credential_of(self, transaction: AccountTransaction, handed: Row) -> list[str]:
+        if handed["object_kind"] != "registry_credential":
+            return []
         row = await transaction.fetch_one(
             "SELECT id, host, auth_method, username, sealed FROM registry_credentials"
             " WHERE account_id = :account_id AND id = :id AND secret_version = :version",
-            {"id": provision["object_id"], "version": provision["secret_version"]},
+            {"id": handed["object_id"], "version": handed["secret_version"]},
         )
         if row is None:
-            return redact(error)
-        context = seal_context(transaction.account_id, row["id"], provision["secret_version"], row["host"], row["auth_method"])
+            return []
+        context = seal_context(transaction.account_id, row["id"], handed["secret_version"], row["host"], row["auth_method"])
+        return [form for value in self._opened(row["sealed"], context) for form in (_basic(row["username"], value), value)]
+
+    async def _secrets_of(self, transaction: AccountTransaction, handed: Row) -> list[str]:
+        """The secrets that the user data read, as far as they are still the ones of then."""
+        values: list[str] = []
+        for name, version in _READ.findall(str(handed["detail"]).rpartition("; user data")[2]):
+            row = await transaction.fetch_one(
+                "SELECT id, sealed FROM secrets WHERE account_id = :account_id AND name = :name AND secret_version = :version",
+                {"name": name, "version": int(version)},
+            )
+            if row is not None:
+                values += self._opened(row["sealed"], named_value.seal_context(transaction.account_id, row["id"], int(version)))
+        return values
+
+    def _opened(self, sealed: bytes, context: SealContext) -> list[str]:
         try:
-            value = self._vault.open(row["sealed"], context).reveal().decode("utf-8")
+            return [self._vault.open(sealed, context).reveal().decode("utf-8")]
         except SealBroken:
-            return redact(error)
-        basic = base64.b64encode(f"{row['username']}:{value}".encode()).decode("ascii")
-        return redact(withhold(error, basic, value, " ".join(value.split())))
+            return []
+
+
+def _basic(username: str, value: str) -> str:
+    return base64.b64encode(f"{username}:{value}".encode()).decode("ascii")

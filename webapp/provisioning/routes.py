@@ -36,7 +36,7 @@ async def hand_over(scope: Scope, receive: Receive, send: Send) -> None:
     if token is None:
         refuse_unknown(app.denials, caller["address"])
     try:
-        handed = await provision(token, caller["address"], caller["request_id"], app.parts)
+        handed = await provision(token, caller["address"], caller["request_id"], app.parts, with_user_data=answer is as_json)
     except UnknownToken:
         refuse_unknown(app.denials, caller["address"])
     except RefusedToken as refused:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from webapp.database import Batch
 from webapp.errors import Conflict
-from webapp.images.user_data import Store, UserData, parse_user_data
+from webapp.images.user_data import MOST_OUTPUT, Store, UserData, parse_user_data
 from webapp.secrets.repository import NamedValueRepository, Reading
 from webapp.vault import Secret
 
@@ -20,6 +20,11 @@ class FoundUserData:
 
     template: UserData
     readings: Mapping[tuple[Store, str], Reading]
+
+    @property
+    def may_be_too_long(self) -> bool:
+        """Whether it is worth a try before anything is written down: a value may stand in many places, and grow fivefold in a filter."""
+        return sum(len(reading.stored) for reading in self.readings.values()) > MOST_OUTPUT // 64
 
     @property
     def reads(self) -> str:

@@ -4,6 +4,7 @@ No message here repeats a value, or a line: what does not parse may well be a va
 """
 
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ from webapp.vault import Secret
 
 MOST_BYTES = 256 * 1024
 MOST_ENTRIES = 1000
+_BLANKS = re.compile(r"[^\S\n]{101}")
+_KEY = re.compile(r"(?m)^[^'\"\n]*-----BEGIN ")
+_SHOWN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
+
 MOST_REFUSED = 100
 """Beyond this nothing more is read: whatever it is, it is no .env file."""
 
@@ -46,8 +51,8 @@ class EnvFile:
     refused: tuple[EnvRefusal, ...]
 
 
-def parse_env_file(content: bytes) -> EnvFile:
-    """The names and values in a .env file of at most 256 KiB and 1,000 names.
+def parse_env_file(content: bytes, *, allow_empty: bool = True) -> EnvFile:
+    """The names and values in a .env file of at most 256 KiB and 1,000 names; empty values only where they are allowed.
 
     A name that is there twice is refused in both places, since it is not sure which value is meant. Raises ValueError with a sentence
     when the file as a whole is none.
@@ -59,15 +64,16 @@ def parse_env_file(content: bytes) -> EnvFile:
     if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("It begins with a byte-order mark. Save it as UTF-8 without one.")
     text = _text(content)
+    _refuse_what_is_slow_or_a_key(text)
     if "\0" in text:
         raise ValueError(f"Line {text[: text.index(chr(0))].count(chr(10)) + 1}: there is a NUL byte, which a .env file cannot hold.")
     entries: list[EnvEntry] = []
     refused: list[EnvRefusal] = []
     for line, binding in _bindings(text):
         try:
-            entries.append(_entry(line, binding))
+            entries.append(_entry(line, binding, allow_empty=allow_empty))
         except ValueError as error:
-            refused.append(EnvRefusal(line, _shown(binding.key), str(error)))
+            refused.append(EnvRefusal(line, _shown(binding), str(error)))
         if len(entries) > MOST_ENTRIES:
             raise ValueError(f"It has more than {MOST_ENTRIES} names. Import at most {MOST_ENTRIES} at a time.")
         if len(refused) > MOST_REFUSED:
@@ -85,6 +91,19 @@ def _text(content: bytes) -> str:
     raise ValueError(f"Line {position} is not UTF-8. Save the file as UTF-8.")
 
 
+def _refuse_what_is_slow_or_a_key(text: str) -> None:
+    """Refuse long runs of blanks, which dotenv takes the square of their length for, and a key without quotes.
+
+    A PEM block's lines would be read as names, and names are shown. Raises ValueError.
+    """
+    for pattern, reason in (
+        (_BLANKS, "there are more than 100 blanks in a row. Take them out."),
+        (_KEY, 'a value of several lines, such as a key, stands in quotes: NAME="-----BEGIN …".'),
+    ):
+        if found := pattern.search(text):
+            raise ValueError(f"Line {text[: found.start()].count(chr(10)) + 1}: {reason}")
+
+
 def _bindings(text: str) -> Iterable[tuple[int, Binding]]:
     """What the lines hold, but blank lines and comments, with the line on which it begins."""
     for binding in parse_stream(io.StringIO(text)):
@@ -95,12 +114,14 @@ def _bindings(text: str) -> Iterable[tuple[int, Binding]]:
             yield line, binding
 
 
-def _entry(line: int, binding: Binding) -> EnvEntry:
+def _entry(line: int, binding: Binding, *, allow_empty: bool) -> EnvEntry:
     if binding.error or binding.key is None:
         raise ValueError("This is no NAME=value, or a quote in it does not end.")
     name = parse_value_name(binding.key)
     if binding.value is None:
-        raise ValueError(f"There is no value. Write {name.text}= for an empty one.")
+        raise ValueError("There is no value: it is written NAME=value.")
+    if not binding.value and not allow_empty:
+        raise ValueError("The value is empty.")
     value = binding.value.encode("utf-8", "surrogatepass")
     check_value(value)
     return EnvEntry(line, name, Secret(value))
@@ -124,6 +145,6 @@ def _listed(lines: list[int]) -> str:
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def _shown(key: str | None) -> str:
-    """A key that may be shown: one with the look of a name; anything else may be a piece of a value."""
-    return key if key is not None and key.isascii() and key.isprintable() and len(key) <= 80 else ""
+def _shown(binding: Binding) -> str:
+    """The name, where there is one: a line without a value may itself be a piece of one."""
+    return binding.key if binding.key is not None and binding.value is not None and _SHOWN.fullmatch(binding.key) else ""

@@ -22,6 +22,9 @@ KEPT = 10 * MINUTE
 _GONE = "This import is not there any more: it is kept for 10 minutes, for the one who began it. Choose the file again."
 
 
+_EXPIRED = "DELETE FROM env_imports WHERE expires_at <= :now"
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What an import would do. `new`, `replaced` and `unchanged` are (line, name); a secret is never compared, so it is replaced."""
@@ -48,7 +51,7 @@ class ImportRepository:
 
     async def begin(self, actor: Actor, values: NamedValueRepository, content: Secret) -> Preview:
         """Look at a .env file and keep it for its import. Raises ValueError with a sentence when it is none."""
-        file = parse_env_file(content.reveal())
+        file = parse_env_file(content.reveal(), allow_empty=not values.kind.sealed)
         existing = await values.existing(actor, [entry.name.key for entry in file.entries])
         import_id, now = new_id(), self._clock()
         known = {key: [value.id, value.version] for key, value in existing.items()}
@@ -56,10 +59,19 @@ class ImportRepository:
         kept = json.dumps({"text": content.reveal().decode("utf-8"), "known": known}).encode("utf-8")
         sealed = self._vault.seal(Secret(kept), self._context(actor, values, import_id))
         async with self._database.account(actor.account_id).transaction() as transaction:
-            await transaction.execute("DELETE FROM env_imports WHERE account_id = :account_id AND expires_at <= :now", {"now": now})
+            await transaction.whole.execute(_EXPIRED, {"now": now})
+            await transaction.execute(
+                "DELETE FROM env_imports WHERE account_id = :account_id AND session = :session AND kind = :kind",
+                {"session": actor.accessor or "", "kind": values.kind.noun},
+            )
             row = {"id": import_id, "session": actor.accessor or "", "kind": values.kind.noun, "expires_at": now + KEPT}
             await transaction.insert("env_imports", {**row, "sealed": sealed.blob, "kek_id": sealed.kek_id})
         return _preview(import_id, file, existing)
+
+    async def forget_expired(self) -> None:
+        """Delete what nobody has confirmed in time, of all accounts."""
+        async with self._database.transaction() as transaction:
+            await transaction.execute(_EXPIRED, {"now": self._clock()})
 
     async def commit(self, actor: Actor, values: NamedValueRepository, import_id: str) -> int:
         """Store all that the preview said, in one transaction; returns how many. A second time changes nothing, and returns 0.
@@ -96,7 +108,7 @@ class ImportRepository:
     async def _entries(self, actor: Actor, values: NamedValueRepository, row: Row) -> list[Entry]:
         kept = json.loads(self._vault.open(row["sealed"], self._context(actor, values, row["id"])).reveal())
         known = {key: (str(record_id), int(version)) for key, (record_id, version) in kept["known"].items()}
-        file = parse_env_file(kept["text"].encode("utf-8"))
+        file = parse_env_file(kept["text"].encode("utf-8"), allow_empty=not values.kind.sealed)
         existing = await values.existing(actor, [entry.name.key for entry in file.entries])
         return [
             Entry(ValueFields(entry.name.text, entry.name.key, ""), entry.value, known.get(entry.name.key))

@@ -138,6 +138,10 @@ class NamedValueRepository:
         """Those with exactly these names, at most 64, as they are stored; for a hand-over. A name that is not there is left out."""
         if not names:
             return {}
+        asked = (self.kind.table, account_id, tuple(names))
+        if (known := batch.memo.get(asked)) is not None:
+            found: dict[str, Reading] = known
+            return found
         binds = {f"name_{number}": name for number, name in enumerate(names)}
         columns = "secret_version, sealed AS stored" if self.kind.sealed else "value AS stored"
         rows = await batch.fetch_all(
@@ -145,7 +149,9 @@ class NamedValueRepository:
             f" WHERE account_id = :account_id AND name IN ({', '.join(':' + bind for bind in binds)})",
             {**binds, "account_id": account_id},
         )
-        return {row["name"]: Reading(row["id"], row["name"], row.get("secret_version"), _bytes(row["stored"])) for row in rows}
+        found = {row["name"]: Reading(row["id"], row["name"], row.get("secret_version"), _bytes(row["stored"])) for row in rows}
+        batch.memo[asked] = found
+        return found
 
     def open(self, account_id: str, reading: Reading) -> Secret:
         """The value that was found, opened when it is a secret. Raises SealBroken."""

@@ -12,7 +12,7 @@ from webapp.secrets.forms import LABELS, ValueForm, parse
 from webapp.secrets.named_value import KINDS, Kind, NamedValue
 from webapp.secrets.repository import NamedValueRepository
 from webapp.web.addresses import address
-from webapp.web.forms import read_form
+from webapp.web.forms import MOST_BODY, read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor, principal
 from webapp.web.rendering import done, render, swapped, wants_fragment
@@ -38,9 +38,9 @@ async def new(request: Request, kind: Kind) -> Response:
 
 async def create(request: Request, kind: Kind) -> Response:
     """Store a new one."""
-    form = await read_form(request)
+    form = await read_form(request, most_part=MOST_BODY)  # the rule for a value says what is too long
     typed = ValueForm.read(kind, form)
-    parsed, errors = parse(kind, form, typed, new=True)
+    parsed, errors = parse(kind, form, typed)
     if parsed is not None and parsed.value is not None:
         try:
             stored, is_new = await repository(request, kind).add(actor(request), parsed.fields, parsed.value, form.text("form_nonce"))
@@ -65,10 +65,10 @@ async def show(request: Request, kind: Kind) -> Response:
 
 async def save(request: Request, kind: Kind) -> Response:
     """Change one; a secret's value stays when none is entered."""
-    form = await read_form(request)
+    form = await read_form(request, most_part=MOST_BODY)
     stored = await repository(request, kind).get(actor(request), request.path_params["id"])
-    typed, version = ValueForm.read(kind, form), form.number("version")
-    parsed, errors = parse(kind, form, typed, new=False)
+    typed, version = ValueForm.read(kind, form, stored), form.number("version")
+    parsed, errors = parse(kind, form, typed, stored)
     if parsed is None:
         return await _edit_page(request, kind, stored, typed, errors, version=version, status=422)
     try:
