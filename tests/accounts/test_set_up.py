@@ -48,6 +48,12 @@ async def test_the_link_leads_to_an_empty_list_of_credentials(empty_house: House
     assert len({row["account_id"] for row in rows}) == 1
 
 
+async def test_a_program_may_post_to_the_link_itself(empty_house: House) -> None:
+    client = await empty_house.client()
+    answer = await client.post("/setup", params={"token": token(empty_house)}, data={"email": EMAIL, "password": PASSWORD})
+    assert answer.status_code == 303
+
+
 async def test_afterwards_the_link_is_404(empty_house: House) -> None:
     client = await empty_house.client()
     await set_up(client, empty_house)

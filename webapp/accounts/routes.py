@@ -47,7 +47,7 @@ async def show_set_up(request: Request) -> Response:
 async def set_up(request: Request) -> Response:
     """Make the account and its first admin, and sign that one in."""
     form = await read_form(request)
-    token = form.text("token")
+    token = form.text("token") or request.query_params.get("token", "")  # a program may post to the link itself
     await _refuse_set_up(request, token)
     typed = SetUpForm.read(form)
     fields, errors = parse_set_up(form, typed)
