@@ -1,5 +1,6 @@
 """The import of a .env file: a preview that stores nothing, then all of it or nothing."""
 
+import asyncio
 import re
 
 import httpx2
@@ -125,3 +126,17 @@ async def test_what_is_no_env_file_says_so_in_the_form(alice: httpx2.AsyncClient
     assert answer.status_code == 422
     assert 'role="alert"' in answer.text
     assert "s3cret" not in answer.text
+
+
+async def test_imports_at_the_same_time_do_not_get_in_each_others_way(house: House, alice: httpx2.AsyncClient) -> None:
+    _, first = await previewed(alice, "A=1\nB=1\n")
+    elsewhere = await house.signed_in(house.alice)
+    _, second = await previewed(elsewhere, "B=2\nC=2\n")
+    answers = await asyncio.gather(alice.post(first), alice.post(first), elsewhere.post(second))
+    assert {answer.status_code for answer in answers} == {303, 409}, "which one is first, nobody knows"
+    assert await names(house) in (["A", "B"], ["B", "C"]), "one of them as a whole"
+    late = next(answer for answer in answers if answer.status_code == 409)
+    found = re.search(r'action="(/secrets/import/[0-9a-f]+)"', late.text)
+    assert found is not None
+    assert (await (elsewhere if late is answers[2] else alice).post(found[1])).status_code == 303
+    assert await names(house) == ["A", "B", "C"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from webapp.actor import Actor
 from webapp.clock import MINUTE, Clock
-from webapp.database import Database, Row
-from webapp.errors import NotFound
+from webapp.database import AccountTransaction, Batch, Database, Row
+from webapp.errors import Conflict, NotFound
 from webapp.ids import new_id
 from webapp.nonce import spend_nonce
 from webapp.secrets.env_file import EnvEntry, EnvFile, EnvRefusal, parse_env_file
@@ -78,17 +78,29 @@ class ImportRepository:
 
         Raises NotFound when it is not this session's, or older than 10 minutes; Conflict when something was changed since the preview.
         """
-        account = self._database.account(actor.account_id)
         row = await self._kept(actor, values, import_id)
-        async with account.transaction() as transaction:
-            if await spend_nonce(transaction, import_id, import_id, self._clock()) is not None:
-                return 0
+        entries = [] if row is None else await self._entries(actor, values, row)
+        stored = 0
+
+        async def write(batch: Batch) -> None:
+            # As a batch: a thousand values are a few statements, and do not keep others waiting for a second.
+            nonlocal stored
+            transaction = AccountTransaction(batch, actor.account_id)
+            # What another import of this very batch writes cannot be read yet: a second one of an account waits its turn.
+            first = batch.memo.setdefault(("import", actor.account_id), import_id)
+            if first != import_id:
+                raise Conflict("Another import of this account was stored at the same time. Look at the new preview.", "import-stale")
+            if batch.memo.get(("imported", import_id)) or await spend_nonce(transaction, import_id, import_id, self._clock()) is not None:
+                return
             if row is None:
                 raise NotFound(_GONE)
-            entries = await self._entries(actor, values, row)
             await values.put_all(transaction, actor, entries)
             await transaction.execute("DELETE FROM env_imports WHERE account_id = :account_id AND id = :id", {"id": import_id})
-        return len(entries)
+            batch.memo["imported", import_id] = True
+            stored = len(entries)
+
+        await self._database.submit(write)
+        return stored
 
     async def again(self, actor: Actor, values: NamedValueRepository, import_id: str) -> Preview:
         """A new preview of the same file, after something was changed meanwhile. Raises NotFound."""
