@@ -10,6 +10,7 @@ from tests.personas import House
 from tests.real.canary import CANARY, found_in
 from tests.stories import id_in_list
 from webapp.clock import MINUTE
+from webapp.secrets.imports import KEPT_AT_ONCE
 
 pytestmark = pytest.mark.anyio
 
@@ -140,3 +141,24 @@ async def test_imports_at_the_same_time_do_not_get_in_each_others_way(house: Hou
     assert found is not None
     assert (await (elsewhere if late is answers[2] else alice).post(found[1])).status_code == 303
     assert await names(house) == ["A", "B", "C"]
+
+
+async def test_a_stale_import_that_is_sent_twice_gets_two_previews_that_can_be_confirmed(house: House, alice: httpx2.AsyncClient) -> None:
+    _, first = await previewed(alice, "A=1\nB=1\n")
+    elsewhere = await house.signed_in(house.alice)
+    _, second = await previewed(elsewhere, "B=2\n")
+    assert (await elsewhere.post(second)).status_code == 303
+    answers = [await alice.post(first), await alice.post(first)]
+    assert [answer.status_code for answer in answers] == [409, 409]
+    again = [found[1] for answer in answers if (found := re.search(r'action="(/secrets/import/[0-9a-f]+)"', answer.text))]
+    assert (await alice.post(again[0])).status_code == 303
+    assert (await alice.post(again[1])).status_code == 409, "what the other one stored was not in its preview"
+    assert await names(house) == ["A", "B"]
+
+
+async def test_a_session_keeps_the_last_few_imports_only(house: House, alice: httpx2.AsyncClient) -> None:
+    actions = []
+    for number in range(KEPT_AT_ONCE + 2):
+        actions.append((await previewed(alice, f"A{number}=1\n"))[1])
+        house.clock.advance(1)
+    assert [(await alice.post(action)).status_code for action in actions] == [404, 404, *[303] * KEPT_AT_ONCE]

@@ -18,11 +18,17 @@ from webapp.secrets.repository import Entry, NamedValueRepository
 from webapp.vault import SealContext, Secret, Vault
 
 KEPT = 10 * MINUTE
+KEPT_AT_ONCE = 4
+"""How many previews of a kind a session may have; a new one takes the place of the oldest."""
 
 _GONE = "This import is not there any more: it is kept for 10 minutes, for the one who began it. Choose the file again."
 
-
 _EXPIRED = "DELETE FROM env_imports WHERE expires_at <= :now"
+_OLDER = (
+    "DELETE FROM env_imports WHERE account_id = :account_id AND session = :session AND kind = :kind AND id NOT IN"
+    " (SELECT id FROM env_imports WHERE account_id = :account_id AND session = :session AND kind = :kind"
+    " ORDER BY expires_at DESC, id LIMIT :others)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,8 @@ class ImportRepository:
         sealed = self._vault.seal(Secret(kept), self._context(actor, values, import_id))
         async with self._database.account(actor.account_id).transaction() as transaction:
             await transaction.whole.execute(_EXPIRED, {"now": now})
-            await transaction.execute(
-                "DELETE FROM env_imports WHERE account_id = :account_id AND session = :session AND kind = :kind",
-                {"session": actor.accessor or "", "kind": values.kind.noun},
-            )
+            # A few are kept, so that a form that is sent twice and is stale gets two previews, and both can be confirmed.
+            await transaction.execute(_OLDER, {"session": actor.accessor or "", "kind": values.kind.noun, "others": KEPT_AT_ONCE - 1})
             row = {"id": import_id, "session": actor.accessor or "", "kind": values.kind.noun, "expires_at": now + KEPT}
             await transaction.insert("env_imports", {**row, "sealed": sealed.blob, "kek_id": sealed.kek_id})
         return _preview(import_id, file, existing)
