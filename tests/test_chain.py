@@ -1,12 +1,13 @@
 """The audit log's chain: every row's MAC holds the one before it, in the order in which they were committed."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from tests.personas import House
 from webapp.actor import Actor
-from webapp.chain import FIRST_MAC, AuditChain, Event, mac_input
+from webapp.chain import COLUMNS, FIRST_MAC, AuditChain, Event, mac_input
 from webapp.database import Batch
 from webapp.errors import Unavailable
 
@@ -61,6 +62,50 @@ async def test_a_rollback_takes_its_rows_with_it_and_breaks_nothing(house: House
     assert await is_whole(house) == 2
 
 
+@pytest.mark.parametrize(("how_it_really_ended", "rows"), [("ROLLBACK", 2), ("COMMIT", 3)])
+async def test_a_commit_of_which_nobody_knows_how_it_ended_breaks_nothing(house: House, how_it_really_ended: str, rows: int) -> None:
+    chain, account = house.store.chain, house.store.database.account(house.alice.account_id)
+    await chain.append_and_commit(actor(house), event(1))
+    with pytest.raises(Exception, match=r"cannot commit|no transaction"):
+        async with account.transaction() as transaction:
+            await chain.append(transaction, actor(house), event(2))
+            await transaction.whole.execute(how_it_really_ended)  # so that the COMMIT after it fails
+    await chain.append_and_commit(actor(house), event(3))
+    assert await is_whole(house) == rows
+
+
+async def test_a_page_that_is_given_up_takes_its_rows_with_it_and_breaks_nothing(house: House) -> None:
+    chain, account, written = house.store.chain, house.store.database.account(house.alice.account_id), asyncio.Event()
+
+    async def page() -> None:
+        async with account.transaction() as transaction:
+            await chain.append(transaction, actor(house), event(1))
+            written.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(page())
+    await written.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await chain.append_and_commit(actor(house), event(2))
+    assert await is_whole(house) == 1
+
+
+async def test_a_full_disk_releases_nobody(house: House) -> None:
+    chain, account = house.store.chain, house.store.database.account(house.alice.account_id)
+    await chain.append_and_commit(actor(house), event(0))
+    async with account.transaction() as transaction:
+        await transaction.whole.execute("PRAGMA max_page_count = 1")  # SQLite keeps to the pages that there are
+    large = replace(event(1), detail="x" * 500)
+    results = await asyncio.gather(*(chain.append_and_commit(actor(house), large) for _ in range(200)), return_exceptions=True)
+    assert {type(result) for result in results} == {Unavailable}
+    async with house.store.database.transaction() as transaction_:
+        await transaction_.execute(f"PRAGMA max_page_count = {2**30}")
+    await chain.append_and_commit(actor(house), event(2))
+    assert await is_whole(house) == 2
+
+
 async def test_a_batch_that_cannot_be_written_releases_nobody(house: House) -> None:
     chain = house.store.chain
     await chain.append_and_commit(actor(house), event(0))
@@ -74,20 +119,24 @@ async def test_a_batch_that_cannot_be_written_releases_nobody(house: House) -> N
     assert await is_whole(house) == 2
 
 
-async def test_who_fails_in_a_batch_leaves_no_gap(house: House) -> None:
+@pytest.mark.parametrize("written", [0, 1, 3])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_who_fails_in_a_batch_leaves_no_gap(house: House, place: int, written: int) -> None:
     chain = house.store.chain
 
     async def failing(batch: Batch) -> None:
+        for number in range(written):
+            await chain.append(batch, actor(house), event(number))
         raise LookupError
 
-    results = await asyncio.gather(
-        chain.append_and_commit(actor(house), event(1)),
-        house.store.database.submit(failing),
-        chain.append_and_commit(actor(house), event(2)),
-        return_exceptions=True,
-    )
-    assert [type(result) for result in results] == [type(None), LookupError, type(None)]
+    failing_one, good = house.store.database.submit(failing), chain.append_and_commit
+    together = [good(actor(house), event(1)), good(actor(house), event(2))]
+    together.insert(place, failing_one)
+    results = await asyncio.gather(*together, return_exceptions=True)
+    assert [type(result) for result in results].index(LookupError) == place
     assert await is_whole(house) == 2
+    await good(actor(house), event(3))
+    assert await is_whole(house) == 3
 
 
 async def test_a_new_process_goes_on_where_the_last_one_ended(house: House) -> None:
@@ -97,12 +146,22 @@ async def test_a_new_process_goes_on_where_the_last_one_ended(house: House) -> N
     assert await is_whole(house) == 2
 
 
-@pytest.mark.parametrize("column", ["at", "account_id", "actor_label", "action", "object_name", "decision", "detail", "address", "seq"])
+@pytest.mark.parametrize("column", [*COLUMNS, "previous_mac", "mac"])
 async def test_an_edit_shows(house: House, column: str) -> None:
     for number in range(3):
         await house.store.chain.append_and_commit(actor(house), event(number))
     async with house.store.database.transaction() as transaction:
-        value = "9" if column in {"at", "seq"} else "'edited'"
+        value = "9" if column in {"at", "seq", "secret_version"} else "'edited'"
         await transaction.execute(f"UPDATE audit_log SET {column} = {value} WHERE seq = 2")
+    with pytest.raises(AssertionError):
+        await is_whole(house)
+
+
+async def test_two_rows_that_changed_places_show(house: House) -> None:
+    for number in range(3):
+        await house.store.chain.append_and_commit(actor(house), event(number))
+    async with house.store.database.transaction() as transaction:
+        for old, new in ((1, 9), (2, 1), (9, 2)):
+            await transaction.execute("UPDATE audit_log SET seq = :new WHERE seq = :old", {"old": old, "new": new})
     with pytest.raises(AssertionError):
         await is_whole(house)

@@ -45,7 +45,22 @@ async def test_it_is_forgotten_after_a_day(house: House) -> None:
     nonce = new_nonce()
     await spend(house, nonce, "first")
     house.clock.advance(DAY)
-    assert await spend(house, nonce, "second") == "first"
-    house.clock.advance(1)
     await spend(house, new_nonce(), "another")
+    assert await spend(house, nonce, "second") == "first"
+    house.clock.advance(DAY + 1)
+    await spend(house, new_nonce(), "a third")
     assert len(await house.store.database.fetch_all("SELECT nonce FROM form_nonces")) == 1
+
+
+async def test_one_account_does_not_forget_for_another(house: House) -> None:
+    nonce = new_nonce()
+    await spend(house, nonce, "charlies", house.charlie.account_id)
+    house.clock.advance(DAY + 1)
+    await spend(house, new_nonce(), "alices")
+    assert await spend(house, nonce, "again", house.charlie.account_id) == "charlies"
+
+
+def test_no_two_are_alike_and_each_goes_into_a_form() -> None:
+    nonces = {new_nonce() for _ in range(100)}
+    assert len(nonces) == 100
+    assert all(nonce.isascii() and nonce.replace("-", "").replace("_", "").isalnum() for nonce in nonces)

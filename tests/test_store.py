@@ -1,5 +1,6 @@
 """Opening the store: the first start, the right root key, and every wrong one, which changes nothing."""
 
+import shutil
 import sqlite3
 import stat
 import threading
@@ -13,7 +14,7 @@ from webapp.database.sqlite import path_of
 from webapp.errors import ConfigurationError, StoreLocked
 from webapp.settings import Settings
 from webapp.store import open_store
-from webapp.vault import create_root_key
+from webapp.vault import create_root_key, read_root_key
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +32,25 @@ def files(settings: Settings) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in path_of(settings.database_url).parent.iterdir()}
 
 
+def stored(settings: Settings) -> dict[str, bytes]:
+    """As `files`, without the index of SQLite's log, which is shared memory: it is made anew, and nothing is stored in it."""
+    return {name: content for name, content in files(settings).items() if not name.endswith("-shm")}
+
+
+def power_cut(settings: Settings, folder: Path) -> Settings:
+    """An open store as it is on the disk just now, its log not yet in the database, and its root key beside it."""
+    shutil.copytree(settings.data_dir.parent, folder)
+    return settings_in(folder)
+
+
+def change(settings: Settings, statement: str) -> None:
+    """Write to the database as somebody who is not this program."""
+    connection = sqlite3.connect(path_of(settings.database_url))
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
 async def test_the_first_start_makes_a_root_key_outside_of_the_data_and_says_so(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     said = " ".join(await started(settings))
@@ -38,7 +58,7 @@ async def test_the_first_start_makes_a_root_key_outside_of_the_data_and_says_so(
     assert not key.is_relative_to(settings.data_dir)
     assert stat.S_IMODE(key.stat().st_mode) == 0o400
     assert str(key) in said
-    assert "fingerprint" in said
+    assert f"(fingerprint {read_root_key(key).fingerprint})" in said
     assert "without it nothing that is stored here can be opened" in said
     assert await started(settings) == [], "the second start makes none"
 
@@ -46,7 +66,9 @@ async def test_the_first_start_makes_a_root_key_outside_of_the_data_and_says_so(
 async def test_a_start_that_ended_before_its_keyring_goes_on_with_the_same_key(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     made = create_root_key(settings.root_key_file)
-    assert await started(settings) == []
+    said = " ".join(await started(settings))
+    assert f"{settings.root_key_file} (fingerprint {made.fingerprint})" in said, "whoever was not told then is told now"
+    assert "without it nothing that is stored here can be opened" in said
     async with open_store(settings) as store:
         row = await store.database.fetch_one("SELECT root_fingerprint FROM keyring")
         assert row is not None
@@ -67,40 +89,99 @@ def open_key(path: Path) -> None:
     path.chmod(0o444)
 
 
+def group_key(path: Path) -> None:
+    path.chmod(0o440)
+
+
 def folder_instead(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [another_key, Path.unlink, cut_key, open_key, folder_instead])
+DAMAGES = [another_key, Path.unlink, cut_key, open_key, group_key, folder_instead]
+
+
+async def fingerprint_of(settings: Settings) -> str:
+    """The fingerprint of the root key that the store was begun with."""
+    async with open_store(settings) as store:
+        rows = await store.database.fetch_all("SELECT root_fingerprint FROM keyring")
+    return str(rows[0]["root_fingerprint"])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_wrong_root_key_is_refused_and_not_a_byte_changes(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     settings = settings_in(tmp_path)
-    await started(settings)
-    async with open_store(settings) as store:
-        expected = (await store.database.fetch_all("SELECT root_fingerprint FROM keyring"))[0]["root_fingerprint"]
+    expected = await fingerprint_of(settings)
     before = files(settings)
     damage(settings.root_key_file)
     with pytest.raises(ConfigurationError) as error:
         await started(settings)
-    assert str(error.value).startswith("WEBAPP_ROOT_KEY_FILE: ")
+    assert str(error.value).startswith(f"WEBAPP_ROOT_KEY_FILE: expected the root key with fingerprint {expected}, ")
     assert str(settings.root_key_file) in str(error.value)
-    if damage in (another_key, Path.unlink):
-        assert expected in str(error.value)
-    assert files(settings) == before
+    if damage is another_key:
+        assert f"found {read_root_key(settings.root_key_file).fingerprint} in " in str(error.value)
+    assert files(settings) == before, "and no log of SQLite's appeared beside it"
     assert settings.root_key_file.exists() is (damage is not Path.unlink), "none is made when there is a keyring"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_nor_does_a_stored_byte_after_a_power_cut(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    settings = settings_in(tmp_path / "before")
+    async with open_store(settings):
+        cut = power_cut(settings, tmp_path / "after")
+    before = stored(cut)
+    assert any(name.endswith("-wal") and content for name, content in before.items()), "the keyring is in the log only"
+    damage(cut.root_key_file)
+    with pytest.raises(ConfigurationError, match="WEBAPP_ROOT_KEY_FILE: expected"):
+        await started(cut)
+    assert stored(cut) == before
+
+
+async def test_after_a_power_cut_the_right_root_key_opens_it(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "before")
+    async with open_store(settings):
+        cut = power_cut(settings, tmp_path / "after")
+    assert await started(cut) == []
+    assert await fingerprint_of(cut) == await fingerprint_of(settings)
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM keyring", "DELETE FROM installation", "UPDATE keyring SET wrapped = zeroblob(60)"])
+@pytest.mark.parametrize("key_is_there", [True, False])
+async def test_a_keyring_that_was_tampered_with_is_refused_and_no_other_is_made(
+    tmp_path: Path, statement: str, *, key_is_there: bool
+) -> None:
+    settings = settings_in(tmp_path)
+    await started(settings)
+    change(settings, statement)
+    if not key_is_there:
+        settings.root_key_file.unlink()
+    before = files(settings)
+    with pytest.raises(ConfigurationError):
+        await started(settings)
+    assert files(settings) == before
+    assert settings.root_key_file.exists() is key_is_there
 
 
 async def test_a_database_of_a_newer_program_is_refused_and_not_a_byte_changes(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     await started(settings)
-    connection = sqlite3.connect(path_of(settings.database_url))
-    connection.execute("INSERT INTO migrations (number, name, applied_at) VALUES (9999, 'later', 0)")
-    connection.commit()
-    connection.close()
+    change(settings, "INSERT INTO migrations (number, name, applied_at) VALUES (9999, 'later', 0)")
     before = files(settings)
     with pytest.raises(ConfigurationError, match="the database is at migration 9999"):
         await started(settings)
     assert files(settings) == before
+
+
+async def test_nor_does_a_stored_byte_of_a_newer_one_after_a_power_cut(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "before")
+    async with open_store(settings) as store:
+        async with store.database.transaction() as transaction:
+            await transaction.execute("INSERT INTO migrations (number, name, applied_at) VALUES (9999, 'later', 0)")
+        cut = power_cut(settings, tmp_path / "after")
+    before = stored(cut)
+    with pytest.raises(ConfigurationError, match="the database is at migration 9999"):
+        await started(cut)
+    assert stored(cut) == before
 
 
 async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
@@ -116,7 +197,7 @@ async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 async def test_only_one_process_opens_it(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     async with open_store(settings):
-        with pytest.raises(StoreLocked):
+        with pytest.raises(StoreLocked, match=rf"^WEBAPP_DATA_DIR: another process has the store in {settings.data_dir} open"):
             await started(settings)
     assert await started(settings) == []
 

@@ -62,11 +62,9 @@ class AuditChain:
     async def append(
         self, transaction: Transaction | AccountTransaction | Batch, actor: Actor, event: Event, *, at: int | None = None
     ) -> int:
-        """Write the event's row in the caller's transaction or batch; of what it writes, the last. Raises Unavailable.
+        """Write the event's row in the caller's transaction or batch. Raises Unavailable.
 
-        Returns its number in the chain.
-
-        `at` is when it was (Unix milliseconds); without it, now.
+        Returns its number in the chain. `at` is when it was (Unix milliseconds); without it, now.
         """
         whole = transaction.whole if isinstance(transaction, AccountTransaction) else transaction
         head = await self._head_in(whole)
@@ -78,6 +76,7 @@ class AuditChain:
         mac = self._vault.audit_mac(_mac_input(head.mac, row))
         if isinstance(whole, Batch):
             whole.insert("audit_log", _ALL, (*row, head.mac, mac))
+            whole.on_drop(lambda: self._go_back(whole, head))
         else:
             await whole.execute(_INSERT, dict(zip(_ALL, (*row, head.mac, mac), strict=True)))
         self._pending = (whole, _Head(head.chain, head.seq + 1, mac))
@@ -113,6 +112,10 @@ class AuditChain:
         if self._pending is not None:
             self._head = self._pending[1]
         self._pending = None
+
+    def _go_back(self, batch: Batch, head: _Head) -> None:
+        # Who wrote the row has failed, and its batch goes on without it: the next row follows the one before.
+        self._pending = (batch, head)
 
     def _forget(self) -> None:
         # Whether the rows are there is known to the database alone: it is asked again.

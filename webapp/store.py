@@ -28,7 +28,7 @@ from webapp.secrets.imports import ImportRepository
 from webapp.secrets.named_value import SECRET, VARIABLE
 from webapp.secrets.repository import NamedValueRepository
 from webapp.settings import Settings
-from webapp.vault import RootKey, Vault, create_root_key, expected_fingerprint, new_keyring, open_keyring, read_root_key
+from webapp.vault import KeyringBroken, RootKey, Vault, create_root_key, expected_fingerprint, new_keyring, open_keyring, read_root_key
 
 _KEYRING_SQL = "SELECT id, purpose, state, wrapped, check_value, root_fingerprint, created_at FROM keyring ORDER BY id"
 _INSTALLATION_SQL = "SELECT id FROM installation"
@@ -114,26 +114,33 @@ def _root_key(settings: Settings, notices: Callable[[str], None]) -> tuple[RootK
     found = inspect(settings.database_url, (_INSTALLATION_SQL, _KEYRING_SQL, VERSIONS_SQL))
     installation, keyring, versions = found if found is not None else ([], [], [])
     refuse_newer([int(row["number"]) for row in versions])
-    if keyring and installation:
-        _refuse_missing(settings, keyring)
-        root = read_root_key(settings.root_key_file)
+    if keyring or installation:
+        if not (keyring and installation):  # they are written in one transaction
+            lost = "installation row" if keyring else "keyring"
+            raise KeyringBroken(f"WEBAPP_DATABASE_URL: the database has lost its {lost}. Restore a backup.")
+        root = _expected_root_key(settings, keyring)
         open_keyring(keyring, root, installation[0]["id"])
         return root, installation[0]["id"]
     if settings.root_key_file.exists():
         # Made by a start that ended before it had written its keyring, or handed in by whoever installs.
-        return read_root_key(settings.root_key_file), ""
-    root = create_root_key(settings.root_key_file)
-    notices(f"Made a root key: {settings.root_key_file} (fingerprint {root.fingerprint}).")
+        root = read_root_key(settings.root_key_file)
+        notices(f"Took the root key that is there: {settings.root_key_file} (fingerprint {root.fingerprint}).")
+    else:
+        root = create_root_key(settings.root_key_file)
+        notices(f"Made a root key: {settings.root_key_file} (fingerprint {root.fingerprint}).")
     notices("Keep a copy of it away from this machine: without it nothing that is stored here can be opened.")
     return root, ""
 
 
-def _refuse_missing(settings: Settings, keyring: list[Row]) -> None:
+def _expected_root_key(settings: Settings, keyring: list[Row]) -> RootKey:
+    """The root key, as far as it can be read. Raises ConfigurationError, with the fingerprint of the one that is wanted."""
+    expected = f"WEBAPP_ROOT_KEY_FILE: expected the root key with fingerprint {expected_fingerprint(keyring)},"
     if not settings.root_key_file.exists():
-        raise ConfigurationError(
-            f"WEBAPP_ROOT_KEY_FILE: expected the root key with fingerprint {expected_fingerprint(keyring)},"
-            f" found no file at {settings.root_key_file}. Put the key back there, or name where it is."
-        )
+        raise ConfigurationError(f"{expected} found no file at {settings.root_key_file}. Put the key back there, or name where it is.")
+    try:
+        return read_root_key(settings.root_key_file)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{expected} but {str(error).partition(': ')[2]}") from None
 
 
 async def _begin(database: Database, root: RootKey, instance_id: str, now: int) -> str:

@@ -1,6 +1,9 @@
 """The sealed form of a value: it opens at its own place, under its own key, unchanged, and nowhere else."""
 
+from typing import Any
+
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +23,34 @@ from webapp.vault.envelope import (
 
 KEK = bytes(range(KEY_BYTES))
 PLACE: list[str | int] = ["instance", "account", "registry_credentials", "record", "sealed", 3, 2, "ghcr.io", "password"]
+
+
+DEK, WRAP_NONCE, NONCE = b"d" * 32, b"w" * 12, b"n" * 12
+
+
+def prefixed(*parts: str) -> bytes:
+    return b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
+
+
+def sealed_by_hand(padded: bytes) -> bytes:
+    """What is documented, said once more: sealed values outlive the program that made them."""
+    place = prefixed("instance", "account", "registry_credentials", "record", "sealed", "3", "2", "ghcr.io", "password")
+    wrapped = AESGCM(KEK).encrypt(WRAP_NONCE, DEK, prefixed("wrap", "7") + place)
+    return b"SB1\x01\x00\x00\x00\x07" + WRAP_NONCE + wrapped + NONCE + AESGCM(DEK).encrypt(NONCE, padded, prefixed("data") + place)
+
+
+def test_what_was_sealed_as_documented_opens() -> None:
+    assert open_sealed(KEK, sealed_by_hand(b"hunter2\x80" + bytes(248)), PLACE) == b"hunter2"
+
+
+@pytest.mark.parametrize(
+    "padded",
+    [bytes(256), b"\x80" + bytes(511), b"hunter2" + bytes(249), b"x" * 256, b"x" * 255 + b"\x01"],
+    ids=["no end", "a bucket too many", "no mark", "none at all", "another mark"],
+)
+def test_padding_that_nobody_here_makes_is_refused(padded: bytes) -> None:
+    with pytest.raises(SealBroken, match="padding"):
+        open_sealed(KEK, sealed_by_hand(padded), PLACE)
 
 
 @given(st.binary(max_size=1000))
@@ -64,6 +95,17 @@ def test_parts_do_not_run_into_each_other() -> None:
     assert associated_data("data", [1, 2]) != associated_data("data", [12])
 
 
+@given(st.lists(st.text(max_size=8), max_size=4), st.lists(st.text(max_size=8), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_only_the_same_parts_encode_alike(first: list[str], second: list[str]) -> None:
+    assert (associated_data("data", first) == associated_data("data", second)) is (first == second)
+
+
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 70_000])
+def test_a_part_of_any_length_has_its_length_before_it(length: int) -> None:
+    assert associated_data("data", ["x" * length]) == b"\x00\x00\x00\x04data" + length.to_bytes(4) + b"x" * length
+
+
 def test_not_one_bit_of_it_may_differ() -> None:
     sealed = seal(KEK, 7, b"value", PLACE)
     for position in range(len(sealed)):
@@ -77,6 +119,26 @@ def test_not_one_bit_of_it_may_differ() -> None:
 def test_it_refuses_a_piece(cut: int) -> None:
     with pytest.raises(SealBroken, match="length"):
         open_sealed(KEK, seal(KEK, 7, b"value", PLACE)[:cut], PLACE)
+
+
+@pytest.mark.parametrize("start", [b"SB2\x01", b"sb1\x01", b"SB1\x00", b"SB1\x02"])
+def test_it_refuses_another_format(start: bytes) -> None:
+    sealed = start + seal(KEK, 7, b"value", PLACE)[4:]
+    with pytest.raises(SealBroken, match="unknown format"):
+        key_id(sealed)
+
+
+@pytest.mark.parametrize("value", ["x" * SHORTEST, None, 7], ids=["text", "null", "a number"])
+def test_it_refuses_what_is_not_of_bytes(value: Any) -> None:
+    with pytest.raises(SealBroken, match="not of bytes"):
+        open_sealed(KEK, value, PLACE)
+
+
+@given(st.binary(max_size=3 * SHORTEST) | st.binary(min_size=SHORTEST - 4, max_size=SHORTEST - 4).map(lambda rest: b"SB1\x01" + rest))
+@settings(max_examples=50, deadline=None)
+def test_rubbish_is_refused_and_nothing_else_happens(rubbish: bytes) -> None:
+    with pytest.raises(SealBroken):
+        open_sealed(KEK, rubbish, PLACE)
 
 
 @pytest.mark.parametrize("more", [1, BUCKET - 1, BUCKET])

@@ -16,6 +16,7 @@ def test_it_is_made_for_its_owners_eyes_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o400
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert len(made.key) == 32
+    assert path.read_bytes().startswith(b"rcrk1_")
     assert [file.name for file in path.parent.iterdir()] == ["root.key"], "no temporary file is left"
 
 
@@ -41,6 +42,12 @@ def test_one_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match=r"^WEBAPP_ROOT_KEY_FILE: .* cannot be written"):
+        create_root_key(tmp_path / "file" / "root.key")
+
+
 def test_a_repr_tells_the_fingerprint_and_not_the_key(tmp_path: Path) -> None:
     made = create_root_key(tmp_path / "root.key")
     assert repr(made) == f"<RootKey {made.fingerprint} from {tmp_path / 'root.key'}>"
@@ -59,13 +66,10 @@ def test_it_refuses_what_is_not_there_or_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no root key at"):
         read_root_key(tmp_path / "none")
     os.mkfifo(tmp_path / "pipe", 0o400)
-    descriptor = os.open(tmp_path / "pipe", os.O_RDWR)  # else the read waits for a writer
-    try:
-        os.write(descriptor, b"x")
-        with pytest.raises(ConfigurationError, match="is no regular file"):
-            read_root_key(tmp_path / "pipe")
-    finally:
-        os.close(descriptor)
+    with pytest.raises(ConfigurationError, match="is no regular file"):
+        read_root_key(tmp_path / "pipe")  # and does not wait for a writer
+    with pytest.raises(ConfigurationError, match=r"is no regular file|cannot be read"):
+        read_root_key(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "longer", "a letter", "garbage", "bytes", "another check", "the key alone"])

@@ -1,12 +1,11 @@
-"""The keyring and the vault: the right root key opens them, and every MAC is bound to what it is for."""
+"""The vault: a value opens at its own place only, and every MAC is bound to what it is for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from webapp.errors import ConfigurationError
-from webapp.vault import KeyringBroken, RootKey, SealBroken, SealContext, Secret, UnknownKey, Vault, mint, new_keyring, open_keyring
-from webapp.vault.keyring import PURPOSES
+from webapp.vault import Keyring, RootKey, SealBroken, SealContext, Secret, UnknownKey, Vault, mint, new_keyring, open_keyring
 
 INSTANCE = "0" * 32
 ROOT = RootKey(Secret(b"r" * 32), "/keys/root.key")
@@ -23,55 +22,52 @@ def vault(rows: list[dict[str, Any]]) -> Vault:
     return Vault(open_keyring(rows, ROOT, INSTANCE), INSTANCE)
 
 
-def test_a_keyring_has_a_key_for_each_purpose_and_none_of_them_in_the_clear(rows: list[dict[str, Any]]) -> None:
-    keyring = open_keyring(rows, ROOT, INSTANCE)
-    keys = [*keyring.keks.values(), *keyring.others.values()]
-    assert len(keys) == len(PURPOSES)
-    assert len({key.reveal() for key in keys}) == len(PURPOSES)
-    assert not any(key.reveal() in repr(rows).encode() or key.reveal() in row["wrapped"] for key in keys for row in rows)
-
-
-def test_another_root_key_is_refused_by_both_fingerprints_and_its_place(rows: list[dict[str, Any]]) -> None:
-    other = RootKey(Secret(b"s" * 32), "/elsewhere/root.key")
-    with pytest.raises(ConfigurationError) as error:
-        open_keyring(rows, other, INSTANCE)
-    assert ROOT.fingerprint in str(error.value)
-    assert other.fingerprint in str(error.value)
-    assert "/elsewhere/root.key" in str(error.value)
-
-
-@pytest.mark.parametrize("column", ["wrapped", "check_value"])
-@pytest.mark.parametrize("number", range(len(PURPOSES)))
-def test_a_row_that_was_changed_is_refused(rows: list[dict[str, Any]], number: int, column: str) -> None:
-    rows[number][column] = rows[number][column][:-1] + bytes([rows[number][column][-1] ^ 1])
-    with pytest.raises(KeyringBroken, match=f"key {number + 1} "):
-        open_keyring(rows, ROOT, INSTANCE)
-
-
-def test_rows_that_were_swapped_or_renamed_are_refused(rows: list[dict[str, Any]]) -> None:
-    swapped = [{**rows[0], "wrapped": rows[1]["wrapped"], "check_value": rows[1]["check_value"]}, *rows[1:]]
-    renamed = [{**rows[0], "purpose": "audit"}, *rows[1:]]
-    numbered = [{**rows[0], "id": 9}, *rows[1:]]
-    for wrong in (swapped, renamed, numbered):
-        with pytest.raises(KeyringBroken):
-            open_keyring(wrong, ROOT, INSTANCE)
-    with pytest.raises(KeyringBroken):
-        open_keyring(rows, ROOT, "1" * 32)
-
-
-@pytest.mark.parametrize("missing", range(len(PURPOSES)))
-def test_a_row_that_is_missing_is_refused(rows: list[dict[str, Any]], missing: int) -> None:
-    with pytest.raises(KeyringBroken, match="has no"):
-        open_keyring(rows[:missing] + rows[missing + 1 :], ROOT, INSTANCE)
-
-
-def test_a_value_opens_at_its_place_and_under_the_key_that_it_names(vault: Vault) -> None:
+def test_a_value_opens_at_its_place(vault: Vault) -> None:
     sealed = vault.seal(Secret(b"hunter2"), PLACE)
     assert sealed.kek_id == 1
     assert vault.open(sealed.blob, PLACE) == Secret(b"hunter2")
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        replace(PLACE, account_id="other"),
+        replace(PLACE, table="secrets"),
+        replace(PLACE, record_id="other"),
+        replace(PLACE, field="other"),
+        replace(PLACE, version=2),
+        replace(PLACE, binding=("evil.example", "password")),
+        replace(PLACE, binding=("ghcr.io", "gcp_service_account_key")),
+        replace(PLACE, binding=()),
+    ],
+    ids=["account", "table", "record", "field", "version", "host", "method", "no binding"],
+)
+def test_it_opens_at_no_other_place(vault: Vault, elsewhere: SealContext) -> None:
     with pytest.raises(SealBroken):
-        vault.open(sealed.blob, SealContext("account", "registry_credentials", "record", "sealed", 2, ("ghcr.io", "password")))
-    with pytest.raises(UnknownKey, match="no key 9"):
+        vault.open(vault.seal(Secret(b"hunter2"), PLACE).blob, elsewhere)
+
+
+def test_it_opens_in_no_other_installation(vault: Vault, rows: list[dict[str, Any]]) -> None:
+    other = Vault(open_keyring(rows, ROOT, INSTANCE), "1" * 32)  # with the very same keys
+    with pytest.raises(SealBroken):
+        other.open(vault.seal(Secret(b"hunter2"), PLACE).blob, PLACE)
+
+
+def test_keys_are_chosen_by_their_id_and_never_by_trial() -> None:
+    keys = {number: Secret(bytes([number]) * 32) for number in (1, 9)}
+    others = {"audit": Secret(b"a" * 32), "head": Secret(b"h" * 32), "token": Secret(b"t" * 32)}
+    before, after = Vault(Keyring(keys, 1, others), INSTANCE), Vault(Keyring(keys, 9, others), INSTANCE)
+    old, new = before.seal(Secret(b"old"), PLACE), after.seal(Secret(b"new"), PLACE)
+    assert (old.kek_id, new.kek_id) == (1, 9)
+    assert after.open(old.blob, PLACE) == Secret(b"old"), "a key that seals no longer still opens"
+    with pytest.raises(SealBroken) as error:
+        after.open(old.blob[:4] + (9).to_bytes(4) + old.blob[8:], PLACE)
+    assert not isinstance(error.value, UnknownKey)
+
+
+def test_a_key_that_is_not_in_the_keyring_is_an_error_of_its_own(vault: Vault) -> None:
+    sealed = vault.seal(Secret(b"hunter2"), PLACE)
+    with pytest.raises(UnknownKey, match="the keyring has no key 9"):
         vault.open(sealed.blob[:4] + (9).to_bytes(4) + sealed.blob[8:], PLACE)
 
 

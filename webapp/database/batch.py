@@ -27,6 +27,7 @@ class Batch:
         """What was read for one and may be asked by the next: nothing is written before all have read."""
         self._kept: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
+        self._dropped: list[Callable[[], None]] = []
 
     async def execute(self, sql: str, values: Values | None = None) -> None:
         """Write this, too. It fails only when the whole batch does."""
@@ -58,15 +59,22 @@ class Batch:
         """Call this when the batch is rolled back, or when nobody knows whether it was committed."""
         self._lost.append(callback)
 
+    def on_drop(self, callback: Callable[[], None]) -> None:
+        """Call this, the last one first, when who takes part just now fails: what it said is dropped, and the batch goes on."""
+        self._dropped.append(callback)
+
     def take(self) -> None:
         """Keep what was said since the last time; for the queue of writes."""
         for sql, values in self._part:
             self._rows.setdefault(sql, []).append(values)
         self._part.clear()
+        self._dropped.clear()
 
     def drop(self) -> None:
         """Forget what was said since the last time: who said it has failed. For the queue of writes."""
         self._part.clear()
+        while self._dropped:
+            self._dropped.pop()()
 
     def settle(self, *, committed: bool) -> None:
         """Tell those who asked how it ended; for the queue of writes."""

@@ -83,9 +83,12 @@ def seal(kek: bytes, kek_id: int, plaintext: bytes, parts: Sequence[str | int]) 
 
 def key_id(sealed: bytes) -> int:
     """The id of the KEK that the sealed value names. Raises SealBroken when it is none."""
-    if len(sealed) < SHORTEST or (len(sealed) - _HEAD.size - _TAG) % BUCKET:
-        raise SealBroken("a sealed value has the wrong length")
-    magic, form, kek_id, *_ = _HEAD.unpack_from(sealed)
+    try:
+        if len(sealed) < SHORTEST or (len(sealed) - _HEAD.size - _TAG) % BUCKET:
+            raise SealBroken("a sealed value has the wrong length")
+        magic, form, kek_id, *_ = _HEAD.unpack_from(sealed)
+    except TypeError:  # SQLite keeps text and numbers in a column of bytes, too, and what it holds is untrusted
+        raise SealBroken("a sealed value is not of bytes") from None
     if magic != MAGIC or form != FORMAT:
         raise SealBroken("a sealed value has an unknown format")
     return int(kek_id)

@@ -98,9 +98,10 @@ def _open_row(row: Mapping[str, Any], root: RootKey, instance_id: str, number: i
     )
     try:
         key = unwrap(root.key.reveal(), row["wrapped"], associated_data("keyring", [instance_id, purpose, number]))
-    except SealBroken:
+        whole = hmac.compare_digest(row["check_value"], _check_value(key, instance_id, purpose, number))
+    except (SealBroken, TypeError):  # TypeError: SQLite keeps text in a column of bytes, too
         raise broken from None
-    if not hmac.compare_digest(row["check_value"], _check_value(key, instance_id, purpose, number)):
+    if not whole:
         raise broken
     return Secret(key)
 

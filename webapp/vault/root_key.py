@@ -64,10 +64,10 @@ def create_root_key(path: Path) -> RootKey:
 def read_root_key(path: Path) -> RootKey:
     """Read the root key. Raises ConfigurationError: one line that names the file, and nothing of what is in it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe is refused, not waited for
         try:
             mode = os.fstat(descriptor).st_mode
-            text = os.read(descriptor, 4096)
+            text = os.read(descriptor, 4096) if stat.S_ISREG(mode) else b""
         finally:
             os.close(descriptor)
     except FileNotFoundError:
