@@ -18,15 +18,19 @@ from webapp.audit.routes import ROUTES as AUDIT
 from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.errors import AppError
 from webapp.images.routes import ROUTES as IMAGES
+from webapp.images.user_data import Store as ValueStore
 from webapp.provisioning.provision import Parts
+from webapp.provisioning.routes import PROVISION, hand_over_directly
 from webapp.provisioning.routes import ROUTES as PROVISIONING
 from webapp.secrets.import_routes import ROUTES as IMPORTS
+from webapp.secrets.repository import NamedValueRepository
 from webapp.secrets.routes import ROUTES as SECRETS
 from webapp.settings import Settings
 from webapp.store import Store, open_store
 from webapp.web.answers import Answers
 from webapp.web.assets import static_files
 from webapp.web.denials import Denials
+from webapp.web.direct import directly
 from webapp.web.error_pages import on_app_error, on_http_exception
 from webapp.web.health import ROUTES as HEALTH
 
@@ -56,7 +60,7 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
     """The application. It opens the store in its lifespan, unless it is handed one that is open."""
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         async with AsyncExitStack() as stack:
             opened = store if store is not None else await stack.enter_async_context(open_store(settings))
             denials = Denials(opened.chain, opened.clock)
@@ -64,10 +68,9 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
             app.state.denials = denials
             for field in fields(Store):
                 setattr(app.state, field.name, getattr(opened, field.name))
-            app.state.parts = Parts(
-                opened.provisions, {"secrets": opened.secrets, "variables": opened.variables}, opened.chain, opened.vault, opened.clock
-            )
-            yield
+            values: dict[ValueStore, NamedValueRepository] = {"secrets": opened.secrets, "variables": opened.variables}
+            parts = app.state.parts = Parts(opened.provisions, values, opened.chain, opened.vault, opened.clock)
+            yield {"direct": {PROVISION.encode(): directly(lambda asked: hand_over_directly(asked, parts), settings)}}
 
     app = Starlette(
         routes=ROUTES,

@@ -13,7 +13,7 @@ import orjson
 
 from webapp.actor import Actor
 from webapp.clock import Clock
-from webapp.database import AccountTransaction, Batch, Database, Transaction, Values
+from webapp.database import AccountTransaction, Batch, Database, Row, Transaction, Values
 from webapp.vault import Vault
 
 FIRST_MAC = bytes(32)
@@ -26,6 +26,7 @@ COLUMNS = (
 """The columns that a MAC covers, in its order."""
 
 _ALL = (*COLUMNS, "previous_mac", "mac")
+_LAST = "SELECT seq, mac FROM audit_log WHERE chain = :chain ORDER BY seq DESC LIMIT 1"
 _INSERT = f"INSERT INTO audit_log ({', '.join(_ALL)}) VALUES ({', '.join(':' + column for column in _ALL)})"
 
 
@@ -59,27 +60,28 @@ class AuditChain:
         self._head: _Head | None = None
         self._pending: tuple[Transaction | Batch, _Head] | None = None
 
-    async def append(
-        self, transaction: Transaction | AccountTransaction | Batch, actor: Actor, event: Event, *, at: int | None = None
-    ) -> int:
-        """Write the event's row in the caller's transaction or batch. Raises Unavailable.
-
-        Returns its number in the chain. `at` is when it was (Unix milliseconds); without it, now.
-        """
+    async def append(self, transaction: Transaction | AccountTransaction | Batch, actor: Actor, event: Event) -> int:
+        """Write the event's row in the caller's transaction or batch. Returns its number in the chain. Raises Unavailable."""
         whole = transaction.whole if isinstance(transaction, AccountTransaction) else transaction
-        head = await self._head_in(whole)
-        row = (
-            *(head.chain, head.seq + 1, self._clock() if at is None else at, actor.account_id, actor.kind, actor.id, actor.label),
-            *(actor.accessor, event.action, event.object_kind, event.object_id, event.object_name, event.secret_version),
-            *(event.decision, event.detail, actor.address, actor.request_id),
-        )
-        mac = self._vault.audit_mac(_mac_input(head.mac, row))
         if isinstance(whole, Batch):
-            whole.insert("audit_log", _ALL, (*row, head.mac, mac))
-            whole.on_drop(lambda: self._go_back(whole, head))
-        else:
-            await whole.execute(_INSERT, dict(zip(_ALL, (*row, head.mac, mac), strict=True)))
+            return self.add(whole, actor, event, self._clock())
+        head = self._pending_in(whole)
+        if head is None:
+            head = self._begin(whole, self._head or self._head_of(await whole.fetch_one(_LAST, {"chain": self._vault.instance_id})))
+        row, mac = self._row(head, actor, event, self._clock())
+        await whole.execute(_INSERT, dict(zip(_ALL, (*row, head.mac, mac), strict=True)))
         self._pending = (whole, _Head(head.chain, head.seq + 1, mac))
+        return head.seq + 1
+
+    def add(self, batch: Batch, actor: Actor, event: Event, at: int) -> int:
+        """As `append`, to a batch; `at` is when it was, in Unix milliseconds."""
+        head = self._pending_in(batch)
+        if head is None:
+            head = self._begin(batch, self._head or self._head_of(batch.row(_LAST, {"chain": self._vault.instance_id})))
+        row, mac = self._row(head, actor, event, at)
+        batch.insert("audit_log", _ALL, (*row, head.mac, mac))
+        batch.on_drop(lambda: self._go_back(batch, head))
+        self._pending = (batch, _Head(head.chain, head.seq + 1, mac))
         return head.seq + 1
 
     async def append_and_commit(self, actor: Actor, event: Event, statements: Sequence[tuple[str, Values]] = ()) -> None:
@@ -95,18 +97,27 @@ class AuditChain:
 
         await self._database.submit(write)
 
-    async def _head_in(self, transaction: Transaction | Batch) -> _Head:
-        if self._pending is not None and self._pending[0] is transaction:
-            return self._pending[1]
+    def _row(self, head: _Head, actor: Actor, event: Event, at: int) -> tuple[tuple[object, ...], bytes]:
+        """The row's columns that its MAC covers, and the MAC."""
+        row = (
+            *(head.chain, head.seq + 1, at, actor.account_id, actor.kind, actor.id, actor.label),
+            *(actor.accessor, event.action, event.object_kind, event.object_id, event.object_name, event.secret_version),
+            *(event.decision, event.detail, actor.address, actor.request_id),
+        )
+        return row, self._vault.audit_mac(_mac_input(head.mac, row))
+
+    def _pending_in(self, transaction: Transaction | Batch) -> _Head | None:
+        """The head as this transaction has moved it; None before it has."""
+        return self._pending[1] if self._pending is not None and self._pending[0] is transaction else None
+
+    def _begin(self, transaction: Transaction | Batch, head: _Head) -> _Head:
         transaction.on_commit(self._keep)
         transaction.on_abandon(self._forget)
-        if self._head is None:
-            chain = self._vault.instance_id
-            row = await transaction.fetch_one(
-                "SELECT seq, mac FROM audit_log WHERE chain = :chain ORDER BY seq DESC LIMIT 1", {"chain": chain}
-            )
-            self._head = _Head(chain, 0, FIRST_MAC) if row is None else _Head(chain, row["seq"], row["mac"])
-        return self._head
+        return head
+
+    def _head_of(self, row: Row | None) -> _Head:
+        chain = self._vault.instance_id
+        return _Head(chain, 0, FIRST_MAC) if row is None else _Head(chain, row["seq"], row["mac"])
 
     def _keep(self) -> None:
         if self._pending is not None:

@@ -16,7 +16,7 @@ import uvloop
 from webapp.app import create_app
 from webapp.control import control_socket, store_here
 from webapp.errors import ConfigurationError
-from webapp.http_protocol import LimitedHttpToolsProtocol
+from webapp.http_protocol import HttpProtocol
 from webapp.log import set_up_logging
 from webapp.settings import Settings
 from webapp.store import Store
@@ -75,7 +75,7 @@ def _config(settings: Settings, store: Store, tls: ssl.SSLContext | None) -> uvi
         access_log=False,  # it would print the set-up link
         log_config=None,
         log_level=None,
-        http=LimitedHttpToolsProtocol,
+        http=HttpProtocol,
         ws="none",
         lifespan="on",
         proxy_headers=False,  # `web/answers.py` has its own rule for them

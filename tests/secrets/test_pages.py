@@ -28,8 +28,8 @@ async def value_of(house: House, kind: str) -> bytes:
     repository = house.store.secrets if kind == "secrets" else house.store.variables
     found = []
 
-    async def read(batch: object) -> None:
-        found.append(await repository.readings(batch, house.alice.account_id, ["DB_PASSWORD"]))  # type: ignore[arg-type]  # the queue's batch
+    def read(batch: object) -> None:
+        found.append(repository.readings(batch, house.alice.account_id, ["DB_PASSWORD"]))  # type: ignore[arg-type]  # the queue's batch
 
     await house.store.database.submit(read)
     return repository.open(house.alice.account_id, found[0]["DB_PASSWORD"]).reveal()

@@ -8,5 +8,18 @@ from webapp.database.database import AccountDatabase, Database
 from webapp.database.rows import DuplicateKey, Row, Values
 from webapp.database.sqlite import inspect
 from webapp.database.transaction import AccountTransaction, Transaction
+from webapp.database.writer import Done, Write
 
-__all__ = ["AccountDatabase", "AccountTransaction", "Batch", "Database", "DuplicateKey", "Row", "Transaction", "Values", "inspect"]
+__all__ = [
+    "AccountDatabase",
+    "AccountTransaction",
+    "Batch",
+    "Database",
+    "Done",
+    "DuplicateKey",
+    "Row",
+    "Transaction",
+    "Values",
+    "Write",
+    "inspect",
+]

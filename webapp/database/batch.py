@@ -8,6 +8,8 @@ from webapp.database import sqlite
 from webapp.database.rows import Row, Values
 
 Read = Callable[[str, Values], list[tuple[Any, ...]]]
+"""Reads what was committed last, without the columns' names."""
+
 ReadRows = Callable[[str, Values], list[Row]]
 """Reads what was committed last."""
 
@@ -29,9 +31,13 @@ class Batch:
         self._lost: list[Callable[[], None]] = []
         self._dropped: list[Callable[[], None]] = []
 
-    async def execute(self, sql: str, values: Values | None = None) -> None:
+    def write(self, sql: str, values: Values) -> None:
         """Write this, too. It fails only when the whole batch does."""
-        self._part.append((sql, values or {}))
+        self._part.append((sql, values))
+
+    async def execute(self, sql: str, values: Values | None = None) -> None:
+        """As `write`, for who takes a `Transaction` as well."""
+        self.write(sql, values or {})
 
     def insert(self, table: str, columns: tuple[str, ...], row: tuple[object, ...]) -> None:
         """Insert a row, too: as `execute`, for the rows that every hand-over writes."""
@@ -39,12 +45,20 @@ class Batch:
 
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """The first row of what was committed last."""
-        rows = self._read_rows(sql, values or {})
-        return rows[0] if rows else None
+        return self.row(sql, values or {})
 
     async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
         """The rows of what was committed last."""
         return self._read_rows(sql, values or {})
+
+    def row(self, sql: str, values: Values) -> Row | None:
+        """As `fetch_one`, for who does not wait."""
+        rows = self._read_rows(sql, values)
+        return rows[0] if rows else None
+
+    def rows(self, sql: str, values: Values) -> list[Row]:
+        """As `fetch_all`, for who does not wait."""
+        return self._read_rows(sql, values)
 
     def fetch_tuple(self, sql: str, values: Values) -> tuple[Any, ...] | None:
         """As `fetch_one`, without the columns' names: what every hand-over asks."""

@@ -8,7 +8,7 @@ from webapp.database import sqlite
 from webapp.database.connection import HeldConnection
 from webapp.database.rows import Row, Values
 from webapp.database.transaction import AccountTransaction, Transaction, scoped
-from webapp.database.writer import Write, Writer
+from webapp.database.writer import Done, Write, Writer
 
 READERS = 4
 
@@ -85,6 +85,10 @@ class Database:
     async def submit(self, write: Write) -> None:
         """Group commit; see `Writer.submit`."""
         await self._writer.submit(write)
+
+    def queue(self, write: Write, done: Done) -> None:
+        """Group commit for who does not wait; see `Writer.queue`."""
+        self._writer.queue(write, done)
 
     def account(self, account_id: str) -> "AccountDatabase":
         """The same database, in which no statement runs without this account's id."""

@@ -26,7 +26,14 @@ _QUICK = 0.005
 """Seconds. On a disk that syncs within this a batch is written in the event loop itself: on a thread it would ask for the interpreter's
 lock at every row, and wait up to 5 ms for it each time. On a slower disk it goes to the thread, so that others are served meanwhile."""
 
-Write = Callable[[Batch], Awaitable[None]]
+Write = Callable[[Batch], Awaitable[None] | None]
+"""Takes part in a batch: reads, and says what to write."""
+
+Done = Callable[[Exception | None], None]
+"""Is told once how that ended: with None when it is committed and synced."""
+
+_TOLD_AT_ONCE = 16
+"""Answers that are sent before the event loop goes round: who has one asks again while the others are still made."""
 
 
 class Writer:
@@ -38,7 +45,7 @@ class Writer:
         self._in_doubt = False
         self._usual = 0.0  # seconds that a batch takes, as the mean of the last few
         self._lock = asyncio.Lock()
-        self._waiting: list[tuple[Write, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Write, Done]] = []
         self._flusher: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -71,11 +78,24 @@ class Writer:
 
         Raises Unavailable for every write of a batch that could not be committed, and whatever `write` itself raises.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(error: Exception | None) -> None:
+            if ended.done():
+                return  # whoever asked has gone
+            if error is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(error)
+
+        self.queue(write, done)
+        await ended
+
+    def queue(self, write: Write, done: Done) -> None:
+        """As `submit`, for who does not wait: a task and its waking cost more than all that a hand-over reads."""
         self._waiting.append((write, done))
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
-        await done
 
     async def close(self) -> None:
         """Let the writes that wait finish, then close the connection."""
@@ -88,7 +108,8 @@ class Writer:
 
     async def _flush(self) -> None:
         while self._waiting:
-            taken: list[tuple[Write, asyncio.Future[None]]] = []
+            taken: list[tuple[Write, Done]] = []
+            problem: Exception | None = None
             try:
                 async with self._lock:
                     connection = await self._usable()
@@ -113,13 +134,11 @@ class Writer:
                 if not taken:
                     taken, self._waiting = self._waiting, []
                 _logger.error("a batch of %d audited writes could not be committed: %s", len(taken), type(error).__name__)
-                for _, done in taken:
-                    if not done.done():
-                        done.set_exception(Unavailable("The audit log cannot be written just now, so nothing was released. Try again."))
-            else:
-                for _, done in taken:
-                    if not done.done():
-                        done.set_result(None)
+                problem = Unavailable("The audit log cannot be written just now, so nothing was released. Try again.")
+            for number, (_, done) in enumerate(taken, 1):
+                _tell(done, problem)
+                if number % _TOLD_AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     async def _gather(self) -> None:
         """Let the event loop go round as long as more come: a sync costs as much for one as for many."""
@@ -161,14 +180,22 @@ class Writer:
             self._in_doubt = False
 
 
-async def _takes_part(batch: Batch, write: Write, done: asyncio.Future[None]) -> bool:
+async def _takes_part(batch: Batch, write: Write, done: Done) -> bool:
     """Whether this write takes part in the batch; one that raises is told so, and the others go on."""
     try:
-        await write(batch)
+        waiting = write(batch)
+        if waiting is not None:
+            await waiting
     except Exception as error:
         batch.drop()
-        if not done.done():
-            done.set_exception(error)
+        _tell(done, error)
         return False
     batch.take()
     return True
+
+
+def _tell(done: Done, error: Exception | None) -> None:
+    try:
+        done(error)
+    except Exception:  # the others of the batch are told all the same
+        _logger.exception("somebody who took part in a batch failed after it had ended")

@@ -71,51 +71,76 @@ class NotHandedOver(Exception):
         self.agent, self.why = agent, why
 
 
-async def provision(token: Token, address: str | None, request_id: str | None, parts: Parts, *, with_user_data: bool = True) -> Provision:
-    """Hand over an agent's image, its credential and its user data, once the audit row is committed and synced.
+class HandOver:
+    """One hand-over on its way: `decide` takes part in the batch, and `release` comes after its commit."""
 
-    All is read in the batch that commits the row, while nobody else writes, so that nothing is served that was changed or revoked
-    before. Raises UnknownToken, RefusedToken; NotHandedOver when there is no image to install, or when its credential or its user
-    data does not fit (never a guess, never anonymous); Unavailable when the row cannot be written.
-    """
-    decided: list[tuple[str, Intended, FoundUserData | None]] = []
-    refused: list[NotHandedOver] = []
+    __slots__ = ("_address", "_decided", "_parts", "_refused", "_request_id", "_token", "_with_user_data")
 
-    async def write(batch: Batch) -> None:
-        now = parts.clock()
-        intended = parts.provisions.intended(batch, token)
-        agent = Actor(intended.account_id, "agent", intended.agent_id, intended.agent_name, token.accessor, address, request_id)
-        await parts.provisions.seen(batch, token, intended, now)
+    def __init__(self, token: Token, address: str | None, request_id: str | None, parts: Parts, *, with_user_data: bool = True) -> None:
+        self._token, self._address, self._request_id = token, address, request_id
+        self._parts = parts
+        self._with_user_data = with_user_data
+        self._decided: tuple[str, Intended, FoundUserData | None] | None = None
+        self._refused: NotHandedOver | None = None
+
+    def decide(self, batch: Batch) -> None:
+        """Read what the agent is to have, check it, and say what to write.
+
+        Nobody else writes meanwhile, so that nothing is served that was changed or revoked before.
+        Raises UnknownToken, RefusedToken. What else is wrong is raised by `release`, when it is written down that the agent was here.
+        """
+        parts, now = self._parts, self._parts.clock()
+        intended = parts.provisions.intended(batch, self._token)
+        parts.provisions.seen(batch, self._token, intended, now)
         try:
             refuse(intended)
-            template = intended.user_data if with_user_data else None
-            user_data = await find_user_data(batch, intended.account_id, template, parts.values)
+            template = intended.user_data if self._with_user_data else None
+            user_data = find_user_data(batch, intended.account_id, template, parts.values)
             if user_data is not None and user_data.may_be_too_long:
                 # Tried before the row is written: a row that says "allowed" is about something that left.
                 render_user_data(intended.account_id, user_data, parts.values)
         except (Conflict, SealBroken) as error:
-            why = error if isinstance(error, Conflict) else _does_not_open(intended, error)
-            refused.append(NotHandedOver(agent, why))  # raised when it is written down that the agent was here
+            self._refused = self._not_handed_over(intended, error)
             return
-        await parts.provisions.used(batch, intended, now)
-        number = await parts.chain.append(batch, agent, _event(intended, user_data), at=now)
-        decided.append((provision_id_of(now, number), intended, user_data))
+        parts.provisions.used(batch, intended, now)
+        number = parts.chain.add(batch, self._agent(intended), _event(intended, user_data), now)
+        self._decided = provision_id_of(now, number), intended, user_data
 
-    await parts.provisions.submit(write)
-    if refused:
-        raise refused[0]
-    provision_id, intended, user_data = decided[0]
-    try:
-        auth = _open(intended, parts.vault)
-        rendered = render_user_data(intended.account_id, user_data, parts.values)
-    except SealBroken as error:
-        problem = _does_not_open(intended, error)
-    except Conflict as error:
-        problem = error
-    else:
-        return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
-    agent = Actor(intended.account_id, "agent", intended.agent_id, intended.agent_name, token.accessor, address, request_id)
-    raise NotHandedOver(agent, problem)
+    def release(self) -> Provision:
+        """What leaves, now that its row is committed and synced: only here is anything opened. Raises NotHandedOver."""
+        if self._refused is not None:
+            raise self._refused
+        if self._decided is None:
+            raise RuntimeError("nothing was decided")
+        provision_id, intended, user_data = self._decided
+        try:
+            auth = _open(intended, self._parts.vault)
+            rendered = render_user_data(intended.account_id, user_data, self._parts.values)
+        except (Conflict, SealBroken) as error:
+            problem = self._not_handed_over(intended, error)
+        else:
+            return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
+        raise problem
+
+    def _agent(self, intended: Intended) -> Actor:
+        return Actor(
+            intended.account_id, "agent", intended.agent_id, intended.agent_name, self._token.accessor, self._address, self._request_id
+        )
+
+    def _not_handed_over(self, intended: Intended, error: Conflict | SealBroken) -> NotHandedOver:
+        why = error if isinstance(error, Conflict) else _does_not_open(intended, error)
+        return NotHandedOver(self._agent(intended), why)
+
+
+async def provision(token: Token, address: str | None, request_id: str | None, parts: Parts, *, with_user_data: bool = True) -> Provision:
+    """Hand over an agent's image, its credential and its user data, once the audit row is committed and synced.
+
+    Raises UnknownToken, RefusedToken; NotHandedOver when there is no image to install, or when its credential or its user data
+    does not fit (never a guess, never anonymous); Unavailable when the row cannot be written.
+    """
+    hand_over = HandOver(token, address, request_id, parts, with_user_data=with_user_data)
+    await parts.provisions.submit(hand_over.decide)
+    return hand_over.release()
 
 
 def refuse(intended: Intended) -> None:

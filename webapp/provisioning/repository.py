@@ -2,14 +2,13 @@
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import MINUTE, Clock
 from webapp.credentials.credential import seal_context
-from webapp.database import AccountTransaction, Batch, Database, Row
+from webapp.database import AccountTransaction, Batch, Database, Done, Row, Write
 from webapp.errors import Conflict, NotFound
 from webapp.log import redact
 from webapp.provisioning.provision_id import place_of
@@ -116,9 +115,13 @@ class ProvisionRepository:
         self._chain = chain
         self._clock = clock
 
-    async def submit(self, write: Callable[[Batch], Awaitable[None]]) -> None:
+    async def submit(self, write: Write) -> None:
         """Group commit; see `Database.submit`."""
         await self._database.submit(write)
+
+    def queue(self, write: Write, done: Done) -> None:
+        """Group commit for who does not wait; see `Database.queue`."""
+        self._database.queue(write, done)
 
     def intended(self, batch: Batch, token: Token) -> Intended:
         """What the agent with this token is to be handed now, read while nobody else writes.
@@ -137,18 +140,18 @@ class ProvisionRepository:
             raise RefusedToken(account_id, owner, intended.agent_name, "the token is revoked")
         return intended
 
-    async def seen(self, batch: Batch, token: Token, intended: Intended, now: int) -> None:
+    def seen(self, batch: Batch, token: Token, intended: Intended, now: int) -> None:
         """Record that the agent was here, at most once a minute, and that it has used its token, the first time."""
         values = {"now": now, "account_id": intended.account_id, "id": intended.agent_id}
         if intended.used_at is None:
-            await batch.execute(_USED, {**values, "accessor": token.accessor})
+            batch.write(_USED, {**values, "accessor": token.accessor})
         if intended.last_seen_at is None or now - intended.last_seen_at >= MINUTE:
-            await batch.execute(_SEEN, values)
+            batch.write(_SEEN, values)
 
-    async def used(self, batch: Batch, intended: Intended, now: int) -> None:
+    def used(self, batch: Batch, intended: Intended, now: int) -> None:
         """Record that the credential was handed over, at most once a minute."""
         if intended.credential_id is not None and (intended.last_used_at is None or now - intended.last_used_at >= MINUTE):
-            await batch.execute(_LAST_USED, {"now": now, "account_id": intended.account_id, "id": intended.credential_id})
+            batch.write(_LAST_USED, {"now": now, "account_id": intended.account_id, "id": intended.credential_id})
 
     async def report(self, agent: Actor, result: Result) -> bool:
         """Record what became of a hand-over; False when the very same was reported before.

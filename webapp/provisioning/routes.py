@@ -9,10 +9,11 @@ from starlette.types import Receive, Scope, Send
 from webapp.actor import Actor
 from webapp.chain import Event
 from webapp.errors import Invalid
-from webapp.provisioning.provision import NotHandedOver, as_docker_config, as_json, encoded, provision
+from webapp.provisioning.provision import HandOver, NotHandedOver, Parts, as_docker_config, as_json, encoded, provision
 from webapp.provisioning.repository import ProvisionRepository, RefusedToken, UnknownToken
 from webapp.provisioning.result import parse_result
 from webapp.web.bearer import refuse_known, refuse_unknown, unverified_token
+from webapp.web.direct import Asked
 from webapp.web.json_body import read_json
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
@@ -55,6 +56,31 @@ async def hand_over(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def hand_over_directly(asked: Asked, parts: Parts) -> None:
+    """As `hand_over`, past ASGI, for what all the others ask: a JSON document that there is something to fill with.
+
+    Whatever is wrong falls back on it, and is read, refused and written down there.
+    """
+    token = unverified_token(asked.scope, "a")
+    if token is None:
+        asked.fall_back()
+        return
+    hand_over = HandOver(token, asked.address, asked.request_id, parts)
+
+    def done(error: Exception | None) -> None:
+        if error is None:
+            try:
+                handed = hand_over.release()
+            except NotHandedOver:
+                pass
+            else:
+                asked.answer(encoded(as_json(handed)), name=b"provision-id", value=handed.id.encode())
+                return
+        asked.fall_back()
+
+    parts.provisions.queue(hand_over.decide, done)
+
+
 def _format(query: bytes) -> str:
     return parse_qs(query.decode("latin-1")).get("format", [""])[-1] if query else ""
 
@@ -67,7 +93,9 @@ async def report(request: Request) -> Response:
     return JSONResponse({"provision_id": result.provision_id, "outcome": result.outcome, "recorded": "now" if new else "before"})
 
 
+PROVISION = "/api/v1/provision"
+
 ROUTES = [
-    bare("/api/v1/provision", hand_over, needs=Permission.AGENT, name="provision"),
-    page("/api/v1/provision/result", report, needs=Permission.AGENT, name="provision-result", methods=["POST"]),
+    bare(PROVISION, hand_over, needs=Permission.AGENT, name="provision"),
+    page(f"{PROVISION}/result", report, needs=Permission.AGENT, name="provision-result", methods=["POST"]),
 ]

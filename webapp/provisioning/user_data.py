@@ -37,9 +37,7 @@ class FoundUserData:
         )
 
 
-async def find_user_data(
-    batch: Batch, account_id: str, text: str | None, values: Mapping[Store, NamedValueRepository]
-) -> FoundUserData | None:
+def find_user_data(batch: Batch, account_id: str, text: str | None, values: Mapping[Store, NamedValueRepository]) -> FoundUserData | None:
     """The values that this template refers to; None for no template. Raises Conflict when one is not there any more."""
     if text is None:
         return None
@@ -50,7 +48,7 @@ async def find_user_data(
     readings: dict[tuple[Store, str], Reading] = {}
     for store, repository in values.items():
         wanted = [reference for reference in template.references if reference.store == store]
-        found = await repository.readings(batch, account_id, [reference.name for reference in wanted])
+        found = repository.readings(batch, account_id, [reference.name for reference in wanted])
         for reference in wanted:
             if reference.name not in found:
                 message = f"Line {reference.line} of the image's user data refers to {reference}, which is not there."

@@ -134,7 +134,7 @@ class NamedValueRepository:
             else:
                 await self._update(transaction, actor, row, ValueFields(row["name"], row["name_key"], row["description"]), entry.value)
 
-    async def readings(self, batch: Batch, account_id: str, names: Collection[str]) -> dict[str, Reading]:
+    def readings(self, batch: Batch, account_id: str, names: Collection[str]) -> dict[str, Reading]:
         """Those with exactly these names, at most 64, as they are stored; for a hand-over. A name that is not there is left out."""
         if not names:
             return {}
@@ -144,7 +144,7 @@ class NamedValueRepository:
             return found
         binds = {f"name_{number}": name for number, name in enumerate(names)}
         columns = "secret_version, sealed AS stored" if self.kind.sealed else "value AS stored"
-        rows = await batch.fetch_all(
+        rows = batch.rows(
             f"SELECT id, name, {columns} FROM {self.kind.table}"
             f" WHERE account_id = :account_id AND name IN ({', '.join(':' + bind for bind in binds)})",
             {**binds, "account_id": account_id},

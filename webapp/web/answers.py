@@ -41,6 +41,13 @@ _YEAR = b"public, max-age=31536000, immutable"
 Header = tuple[bytes, bytes]
 
 
+def always(settings: Settings) -> list[Header]:
+    """The headers of every answer, as ASGI sends them, so that nothing is encoded or looked for each time."""
+    https = settings.public_url.startswith("https://")
+    headers = _HEADERS | ({"Strict-Transport-Security": _TRANSPORT} if https else {})
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
 class Answers:
     """ASGI middleware; see the module."""
 
@@ -49,10 +56,7 @@ class Answers:
         self._bare = bare  # by path: applications that GET is answered by, past the router
         self._most_body = most_body  # by path, where it is not MOST_BODY
         self._trusted = settings.trusted_proxies
-        https = settings.public_url.startswith("https://")
-        headers = _HEADERS | ({"Strict-Transport-Security": _TRANSPORT} if https else {})
-        # As ASGI sends them, so that nothing is encoded or looked for at every answer.
-        self._always = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._always = always(settings)
         self._ours = frozenset(name for name, _ in self._always) | {b"x-request-id", b"cache-control"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

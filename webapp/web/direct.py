@@ -1,0 +1,57 @@
+"""Answers past ASGI, for an address that every machine of a rack asks at once (`http_protocol.py` has the other half).
+
+Only what goes well is answered here, with the headers and the log line of every answer. Anything else falls back on the application,
+which begins anew and has the words for it.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from webapp.log import log_request
+from webapp.settings import Settings
+from webapp.web.answers import always, client_address
+
+
+class Answerable(Protocol):
+    """What the server hands over: a GET without a body."""
+
+    scope: dict[str, Any]
+
+    def answer(self, head: bytes, body: bytes) -> None:
+        """Answer: the status line and the headers, each with its line's end, and the body."""
+
+    def fall_back(self) -> None:
+        """Let the application answer."""
+
+
+class Asked:
+    """A request, with what every answer needs."""
+
+    __slots__ = ("_head", "_request", "_started", "address", "request_id", "scope")
+
+    def __init__(self, request: Answerable, head: bytes, address: str | None) -> None:
+        self._started = time.perf_counter()
+        self._request, self._head = request, head
+        self.scope = request.scope
+        self.address = address
+        self.request_id = secrets.token_hex(8)
+
+    def answer(self, body: bytes, *, name: bytes, value: bytes) -> None:
+        """Answer with a JSON document and one header of its own."""
+        own = b"content-length: %d\r\nx-request-id: %b\r\n%b: %b\r\n" % (len(body), self.request_id.encode(), name, value)
+        self._request.answer(self._head + own, body)
+        log_request("GET", self.scope["path"], 200, time.perf_counter() - self._started, self.request_id)
+
+    def fall_back(self) -> None:
+        """Let the application answer, which begins anew."""
+        self._request.fall_back()
+
+
+def directly(answer: Callable[[Asked], None], settings: Settings) -> Callable[[Answerable], None]:
+    """What the server calls for each request, out of what the slice does with it."""
+    headers = [*always(settings), (b"cache-control", b"no-store"), (b"content-type", b"application/json")]
+    head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in headers)
+    trusted = settings.trusted_proxies
+    return lambda request: answer(Asked(request, head, client_address(request.scope, trusted)))
