@@ -32,8 +32,8 @@ _AGENT = (
     " VALUES (:id, :account_id, :name, :name, :image, :bootstrap, :now, 1)"
 )
 _TOKEN = (
-    "INSERT INTO agent_tokens (accessor, account_id, agent_id, bootstrap_token_id, mac, created_at)"
-    " VALUES (:accessor, :account_id, :agent, :bootstrap, :mac, :now)"
+    "INSERT INTO agent_tokens (accessor, account_id, agent_id, bootstrap_token_id, mac, created_at, used_at)"
+    " VALUES (:accessor, :account_id, :agent, :bootstrap, :mac, :now, :now)"
 )
 
 

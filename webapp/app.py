@@ -19,6 +19,7 @@ from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.errors import AppError
 from webapp.images.routes import ROUTES as IMAGES
 from webapp.images.user_data import Store as ValueStore
+from webapp.provisioning.activity import written_soon
 from webapp.provisioning.provision import Parts
 from webapp.provisioning.routes import PROVISION, hand_over_directly
 from webapp.provisioning.routes import ROUTES as PROVISIONING
@@ -69,7 +70,8 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
             for field in fields(Store):
                 setattr(app.state, field.name, getattr(opened, field.name))
             values: dict[ValueStore, NamedValueRepository] = {"secrets": opened.secrets, "variables": opened.variables}
-            parts = app.state.parts = Parts(opened.provisions, values, opened.chain, opened.vault, opened.clock)
+            activity = await stack.enter_async_context(written_soon(opened.database))
+            parts = app.state.parts = Parts(opened.provisions, values, activity, opened.chain, opened.vault, opened.clock)
             yield {"direct": {PROVISION.encode(): directly(lambda asked: hand_over_directly(asked, parts), settings)}}
 
     app = Starlette(

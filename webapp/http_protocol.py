@@ -9,7 +9,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 MOST_HEAD = 32 * 1024
 """Bytes of a request's head, beyond what came in the read in which it began."""
@@ -73,9 +75,11 @@ class HttpProtocol(HttpToolsProtocol):
     _seen: list[tuple[bytes, bytes]] | None = None
     _joined = b""
 
-    def __init__(self, *arguments: Any, app_state: dict[str, Any], **options: Any) -> None:
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self._direct: Mapping[bytes, Direct] = app_state.get("direct", {})
-        super().__init__(*arguments, app_state={name: value for name, value in app_state.items() if name != "direct"}, **options)
+        super().__init__(config, server_state, {name: value for name, value in app_state.items() if name != "direct"}, _loop)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -97,7 +101,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _is_plain(self) -> bool:
         """Whether this is a request as agents send it, and nothing that came before it is still unanswered or unread."""
         return (
-            (self.cycle is None or self.cycle.response_complete)
+            (self.cycle is None or self.cycle.response_complete)  # type: ignore[redundant-expr]  # it is None at first
             and not self.flow.write_paused
             and self.parser.get_method() == b"GET"
             and self.parser.get_http_version() == "1.1"
@@ -121,7 +125,8 @@ class HttpProtocol(HttpToolsProtocol):
         )
         cycle.more_body = False
         cycle.disconnected = request.disconnected
-        if self.cycle is request:  # type: ignore[comparison-overlap]  # it is, unless another request came behind it
+        current: object = self.cycle
+        if current is request:  # unless another request came behind it
             self.cycle = cycle
         self._start_asgi_task(cycle, self.app)
 

@@ -17,9 +17,10 @@ REENROLMENT = HOUR
 
 _SELECT = (
     "SELECT g.id, g.name, g.name_key, g.image_id, i.name AS image_name, i.reference AS image_reference, i.withdrawn_at, g.enrolled_at,"
-    " b.accessor AS bootstrap_accessor, g.last_seen_at,"
-    " g.last_outcome, g.last_outcome_at, g.last_error, g.reenrol_until, g.revoked_at, g.version"
+    " b.accessor AS bootstrap_accessor, v.last_seen_at,"
+    " v.last_outcome, v.last_outcome_at, v.last_error, g.reenrol_until, g.revoked_at, g.version"
     " FROM agents g JOIN accounts a ON a.id = g.account_id JOIN bootstrap_tokens b ON b.id = g.bootstrap_token_id"
+    " LEFT JOIN agent_activity v ON v.agent_id = g.id"
     " LEFT JOIN images i ON i.id = COALESCE(g.image_id, a.default_image_id)"
     " AND (i.account_id = g.account_id OR i.account_id IS NULL)"
     " WHERE g.account_id = :account_id"

@@ -16,9 +16,10 @@ MOST_IMAGES = 500
 
 _SELECT = (
     "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.secret_version, c.version,"
-    " c.updated_at, c.updated_by, c.replaced_at, c.replaced_by, c.last_used_at,"
+    " c.updated_at, c.updated_by, c.replaced_at, c.replaced_by, v.last_used_at,"
     " (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
-    " FROM registry_credentials c WHERE c.account_id = :account_id"
+    " FROM registry_credentials c LEFT JOIN registry_credential_activity v ON v.registry_credential_id = c.id"
+    " WHERE c.account_id = :account_id"
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from webapp.database import sqlite
+from webapp.database.generations import EVERY_ACCOUNT, is_quiet
 from webapp.database.rows import Row, Values
 
 Read = Callable[[str, Values], list[tuple[Any, ...]]]
@@ -25,6 +26,8 @@ class Batch:
         self._read, self._read_rows = read, read_rows
         self._rows: dict[str, list[Values | tuple[object, ...]]] = {}
         self._part: list[tuple[str, Values | tuple[object, ...]]] = []
+        self.changed: set[str] = set()
+        """The accounts of what is said to be written, but for what changes nothing that may have been kept (`generations.py`)."""
         self.memo: dict[object, Any] = {}
         """What was read for one and may be asked by the next: nothing is written before all have read."""
         self._kept: list[Callable[[], None]] = []
@@ -33,6 +36,12 @@ class Batch:
 
     def write(self, sql: str, values: Values) -> None:
         """Write this, too. It fails only when the whole batch does."""
+        self._part.append((sql, values))
+        if not is_quiet(sql):
+            self.changed.add(str(values.get("account_id") or EVERY_ACCOUNT))
+
+    def note(self, sql: str, values: Values) -> None:
+        """As `write`, for what changes nothing that was kept, though it is in one of its rows."""
         self._part.append((sql, values))
 
     async def execute(self, sql: str, values: Values | None = None) -> None:

@@ -90,6 +90,10 @@ class Database:
         """Group commit for who does not wait; see `Writer.queue`."""
         self._writer.queue(write, done)
 
+    def generation(self, account_id: str) -> int:
+        """Of the state that the account's rows are in; see `generations.py`."""
+        return self._writer.generations.of(account_id)
+
     def account(self, account_id: str) -> "AccountDatabase":
         """The same database, in which no statement runs without this account's id."""
         return AccountDatabase(self, account_id)

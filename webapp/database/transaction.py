@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from webapp.database.batch import Batch
 from webapp.database.connection import HeldConnection
+from webapp.database.generations import EVERY_ACCOUNT, is_quiet
 from webapp.database.rows import Row, Values
 
 
@@ -14,18 +15,27 @@ class Transaction:
         self._connection = connection
         self._kept: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
+        self.changed: set[str] = set()
+        """The accounts of what was written, but for what changes nothing that may have been kept (`generations.py`)."""
 
     async def execute(self, sql: str, values: Values | None = None) -> None:
         """Run a statement for its effect. Raises DuplicateKey, Unavailable."""
+        self._note(sql, values)
         await self._connection.execute(sql, values)
 
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """Run a statement and return its first row, such as the one that `RETURNING` names."""
+        self._note(sql, values)
         return await self._connection.fetch_one(sql, values)
 
     async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
         """Run a statement and return its rows."""
+        self._note(sql, values)
         return await self._connection.fetch_all(sql, values)
+
+    def _note(self, sql: str, values: Values | None) -> None:
+        if not is_quiet(sql):
+            self.changed.add(str((values or {}).get("account_id") or EVERY_ACCOUNT))
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call this once the commit is synced."""

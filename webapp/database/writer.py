@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from webapp.database import sqlite
 from webapp.database.batch import Batch
 from webapp.database.connection import HeldConnection
+from webapp.database.generations import Generations
 from webapp.database.transaction import Transaction
 from webapp.errors import Unavailable
 
@@ -42,6 +43,7 @@ class Writer:
     def __init__(self, connect: Callable[[], HeldConnection]) -> None:
         self._connect = connect
         self._connection: HeldConnection | None = None
+        self.generations = Generations()
         self._in_doubt = False
         self._usual = 0.0  # seconds that a batch takes, as the mean of the last few
         self._lock = asyncio.Lock()
@@ -60,18 +62,21 @@ class Writer:
             await connection.execute(sqlite.BEGIN)
             transaction = Transaction(connection)
             try:
-                yield transaction
-            except BaseException:
-                transaction.settle(committed=False)
-                await self._roll_back(connection)
-                raise
-            try:
-                await connection.execute("COMMIT")
-            except BaseException:
-                transaction.settle(committed=False)
-                raise
-            self._in_doubt = False
-            transaction.settle(committed=True)
+                try:
+                    yield transaction
+                except BaseException:
+                    transaction.settle(committed=False)
+                    await self._roll_back(connection)
+                    raise
+                try:
+                    await connection.execute("COMMIT")
+                except BaseException:
+                    transaction.settle(committed=False)
+                    raise
+                self._in_doubt = False
+                transaction.settle(committed=True)
+            finally:
+                self.generations.raise_for(transaction.changed)  # however it ended, and before anybody else reads
 
     async def submit(self, write: Write) -> None:
         """Group commit: have `write` take part in the next batch, and return once the commit that holds its rows is synced.
@@ -128,6 +133,8 @@ class Writer:
                         batch.settle(committed=False)
                         await self._roll_back(connection)
                         raise
+                    finally:
+                        self.generations.raise_for(batch.changed)  # however it ended, and before anybody else reads
                     self._in_doubt = False
                     batch.settle(committed=True)
             except Exception as error:

@@ -13,13 +13,16 @@ import orjson
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
-from webapp.clock import Clock
+from webapp.clock import MINUTE, Clock
 from webapp.credentials.credential import seal_context
 from webapp.database import Batch
 from webapp.errors import Conflict
 from webapp.images.user_data import Store
+from webapp.provisioning.activity import Activity
+from webapp.provisioning.intended import Intended
+from webapp.provisioning.kept_rows import Known
 from webapp.provisioning.provision_id import provision_id_of
-from webapp.provisioning.repository import Intended, ProvisionRepository
+from webapp.provisioning.repository import ProvisionRepository
 from webapp.provisioning.user_data import FoundUserData, find_user_data, render_user_data
 from webapp.reference import same_registry
 from webapp.secrets.repository import NamedValueRepository
@@ -58,6 +61,7 @@ class Parts:
 
     provisions: ProvisionRepository
     values: Mapping[Store, NamedValueRepository]
+    activity: Activity
     chain: AuditChain
     vault: Vault
     clock: Clock
@@ -74,13 +78,14 @@ class NotHandedOver(Exception):
 class HandOver:
     """One hand-over on its way: `decide` takes part in the batch, and `release` comes after its commit."""
 
-    __slots__ = ("_address", "_decided", "_parts", "_refused", "_request_id", "_token", "_with_user_data")
+    __slots__ = ("_address", "_known", "_now", "_number", "_parts", "_refused", "_request_id", "_token", "_user_data", "_with_user_data")
+    _known: Known
 
     def __init__(self, token: Token, address: str | None, request_id: str | None, parts: Parts, *, with_user_data: bool = True) -> None:
         self._token, self._address, self._request_id = token, address, request_id
-        self._parts = parts
-        self._with_user_data = with_user_data
-        self._decided: tuple[str, Intended, FoundUserData | None] | None = None
+        self._parts, self._with_user_data = parts, with_user_data
+        self._now = self._number = 0
+        self._user_data: FoundUserData | None = None
         self._refused: NotHandedOver | None = None
 
     def decide(self, batch: Batch) -> None:
@@ -89,36 +94,39 @@ class HandOver:
         Nobody else writes meanwhile, so that nothing is served that was changed or revoked before.
         Raises UnknownToken, RefusedToken. What else is wrong is raised by `release`, when it is written down that the agent was here.
         """
-        parts, now = self._parts, self._parts.clock()
-        intended = parts.provisions.intended(batch, self._token)
-        parts.provisions.seen(batch, self._token, intended, now)
+        parts = self._parts
+        self._now = parts.clock()
+        self._known = parts.provisions.known(batch, self._token)
+        intended = self._known.intended
         try:
             refuse(intended)
             template = intended.user_data if self._with_user_data else None
-            user_data = find_user_data(batch, intended.account_id, template, parts.values)
+            user_data = self._user_data = find_user_data(batch, intended.account_id, template, parts.values)
             if user_data is not None and user_data.may_be_too_long:
                 # Tried before the row is written: a row that says "allowed" is about something that left.
                 render_user_data(intended.account_id, user_data, parts.values)
         except (Conflict, SealBroken) as error:
             self._refused = self._not_handed_over(intended, error)
             return
-        parts.provisions.used(batch, intended, now)
-        number = parts.chain.add(batch, self._agent(intended), _event(intended, user_data), now)
-        self._decided = provision_id_of(now, number), intended, user_data
+        self._number = parts.chain.add(batch, self._agent(intended), _event(intended, user_data), self._now)
 
     def release(self) -> Provision:
         """What leaves, now that its row is committed and synced: only here is anything opened. Raises NotHandedOver."""
+        intended = self._known.intended
         if self._refused is not None:
+            self._parts.activity.seen(intended, self._now)
             raise self._refused
-        if self._decided is None:
-            raise RuntimeError("nothing was decided")
-        provision_id, intended, user_data = self._decided
+        if self._now - self._known.noted_at >= MINUTE:
+            self._known.noted_at = self._now
+            self._parts.activity.seen(intended, self._now)
+            self._parts.activity.used(intended, self._now)
         try:
             auth = _open(intended, self._parts.vault)
-            rendered = render_user_data(intended.account_id, user_data, self._parts.values)
+            rendered = render_user_data(intended.account_id, self._user_data, self._parts.values)
         except (Conflict, SealBroken) as error:
             problem = self._not_handed_over(intended, error)
         else:
+            provision_id = provision_id_of(self._now, self._number)
             return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
         raise problem
 

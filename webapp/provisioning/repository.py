@@ -2,15 +2,17 @@
 
 import base64
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
-from webapp.clock import MINUTE, Clock
+from webapp.clock import Clock
 from webapp.credentials.credential import seal_context
 from webapp.database import AccountTransaction, Batch, Database, Done, Row, Write
 from webapp.errors import Conflict, NotFound
 from webapp.log import redact
+from webapp.provisioning.intended import Intended
+from webapp.provisioning.kept_rows import KeptRows, Known
 from webapp.provisioning.provision_id import place_of
 from webapp.provisioning.result import Result
 from webapp.secrets import named_value
@@ -20,9 +22,9 @@ from webapp.withheld import withhold
 # All that a hand-over asks, in one join: the token, its agent, the image that was chosen for it, and the image's credential.
 # The columns are in the order of Intended's, behind two that only the check of the token reads.
 _INTENDED = (
-    "SELECT t.mac, COALESCE(t.revoked_at, g.revoked_at), t.account_id, t.agent_id, g.name, t.used_at, g.last_seen_at, i.id, i.name,"
+    "SELECT t.mac, COALESCE(t.revoked_at, g.revoked_at), t.account_id, t.agent_id, g.name, t.used_at, i.id, i.name,"
     " i.reference, i.withdrawn_at, i.user_data, i.registry_credential_id, c.id, c.name, c.host, c.auth_method, c.username, c.sealed,"
-    " c.secret_version, c.last_used_at"
+    " c.secret_version"
     " FROM agent_tokens t JOIN agents g ON g.id = t.agent_id AND g.account_id = t.account_id"
     " LEFT JOIN images i ON i.id = COALESCE(g.image_id, (SELECT a.default_image_id FROM accounts a WHERE a.id = t.account_id))"
     " AND (i.account_id = t.account_id OR i.account_id IS NULL)"
@@ -33,42 +35,6 @@ _INTENDED = (
 _USED = (
     "UPDATE agent_tokens SET used_at = :now WHERE account_id = :account_id AND agent_id = :id AND accessor = :accessor AND used_at IS NULL"
 )
-_SEEN = "UPDATE agents SET last_seen_at = :now WHERE account_id = :account_id AND id = :id"
-_LAST_USED = "UPDATE registry_credentials SET last_used_at = :now WHERE account_id = :account_id AND id = :id"
-
-
-@dataclass(slots=True)
-class Intended:
-    """What an agent is to be handed. The value is still sealed.
-
-    `image_id` is None when no image is chosen; `credential_id` is None when the image needs none, or when the one that it needs
-    (`needed_id`) is not there. Times are Unix milliseconds.
-    """
-
-    account_id: str
-    agent_id: str
-    agent_name: str
-    used_at: int | None
-    last_seen_at: int | None
-    image_id: str | None
-    image_name: str
-    reference: str
-    withdrawn_at: int | None
-    user_data: str | None
-    needed_id: str | None
-    credential_id: str | None
-    credential_name: str
-    host: str
-    auth_method: str
-    username: str
-    sealed: bytes
-    secret_version: int
-    last_used_at: int | None
-
-    @property
-    def image_host(self) -> str:
-        """The image's host: of the reference that is handed over, and not of a column beside it. A canonical one begins with it."""
-        return self.reference.partition("/")[0]
 
 
 _HANDED = (
@@ -114,6 +80,7 @@ class ProvisionRepository:
         self._vault = vault
         self._chain = chain
         self._clock = clock
+        self._kept = KeptRows()
 
     async def submit(self, write: Write) -> None:
         """Group commit; see `Database.submit`."""
@@ -123,35 +90,29 @@ class ProvisionRepository:
         """Group commit for who does not wait; see `Database.queue`."""
         self._database.queue(write, done)
 
-    def intended(self, batch: Batch, token: Token) -> Intended:
+    def known(self, batch: Batch, token: Token) -> Known:
         """What the agent with this token is to be handed now, read while nobody else writes.
 
         Raises UnknownToken, or RefusedToken for one that is known and not valid.
         """
-        row = batch.fetch_tuple(_INTENDED, {"accessor": token.accessor})
-        if row is None:
-            raise UnknownToken
-        mac, revoked_at, *columns = row
-        intended = Intended(*columns)
+        known = self._kept.get(token.accessor, self._database.generation)
+        if known is None:
+            row = batch.fetch_tuple(_INTENDED, {"accessor": token.accessor})
+            if row is None:
+                raise UnknownToken
+            mac, revoked_at, *columns = row
+            known = Known(mac, Intended(*columns), revoked_at is not None)
+        intended = known.intended
         owner, account_id = intended.agent_id, intended.account_id
-        if not self._vault.token_matches(token, mac, owner=owner, account_id=account_id, expires_at=None):
+        if not self._vault.token_matches(token, known.mac, owner=owner, account_id=account_id, expires_at=None):
             raise RefusedToken(account_id, owner, intended.agent_name, "the token's accessor is known, the token is not")
-        if revoked_at is not None:
+        if known.revoked:
             raise RefusedToken(account_id, owner, intended.agent_name, "the token is revoked")
-        return intended
-
-    def seen(self, batch: Batch, token: Token, intended: Intended, now: int) -> None:
-        """Record that the agent was here, at most once a minute, and that it has used its token, the first time."""
-        values = {"now": now, "account_id": intended.account_id, "id": intended.agent_id}
         if intended.used_at is None:
-            batch.write(_USED, {**values, "accessor": token.accessor})
-        if intended.last_seen_at is None or now - intended.last_seen_at >= MINUTE:
-            batch.write(_SEEN, values)
-
-    def used(self, batch: Batch, intended: Intended, now: int) -> None:
-        """Record that the credential was handed over, at most once a minute."""
-        if intended.credential_id is not None and (intended.last_used_at is None or now - intended.last_used_at >= MINUTE):
-            batch.write(_LAST_USED, {"now": now, "account_id": intended.account_id, "id": intended.credential_id})
+            batch.note(_USED, {"now": self._clock(), "account_id": account_id, "id": owner, "accessor": token.accessor})
+        else:
+            self._kept.keep(token.accessor, known, self._database.generation(account_id))
+        return known
 
     async def report(self, agent: Actor, result: Result) -> bool:
         """Record what became of a hand-over; False when the very same was reported before.
@@ -180,8 +141,10 @@ class ProvisionRepository:
             made = {"id": result.provision_id, "agent_id": agent.id, "handed_at": handed_at, "reported_at": now}
             await transaction.insert("provision_results", {**made, **told})
             await transaction.execute(
-                "UPDATE agents SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error"
-                " WHERE account_id = :account_id AND id = :agent_id AND NOT EXISTS (SELECT 1 FROM provision_results"
+                "INSERT INTO agent_activity (agent_id, account_id, last_seen_at, last_outcome, last_outcome_at, last_error)"
+                " VALUES (:agent_id, :account_id, :now, :outcome, :now, :error) ON CONFLICT (agent_id) DO UPDATE"
+                " SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error"
+                " WHERE NOT EXISTS (SELECT 1 FROM provision_results"
                 " WHERE account_id = :account_id AND agent_id = :agent_id AND handed_at > :handed_at)",
                 {"now": now, "outcome": result.outcome, "error": result.error, "agent_id": agent.id, "handed_at": handed_at},
             )

@@ -4,14 +4,13 @@ Only what goes well is answered here, with the headers and the log line of every
 which begins anew and has the words for it.
 """
 
-import secrets
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from webapp.log import log_request
 from webapp.settings import Settings
-from webapp.web.answers import always, client_address
+from webapp.web.answers import always, client_address, new_request_id
 
 
 class Answerable(Protocol):
@@ -36,7 +35,7 @@ class Asked:
         self._request, self._head = request, head
         self.scope = request.scope
         self.address = address
-        self.request_id = secrets.token_hex(8)
+        self.request_id = new_request_id()
 
     def answer(self, body: bytes, *, name: bytes, value: bytes) -> None:
         """Answer with a JSON document and one header of its own."""

@@ -1,0 +1,60 @@
+"""The rows of hand-overs, kept sealed as they were read: most machines of a fleet ask again and again, and nothing has changed.
+
+They cannot be stale. A row is kept with its account's generation (`database/generations.py`); both are read, kept and asked for in the
+queue of writes, while nobody writes, and whatever changes a row raises the generation before the queue is let go.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from webapp.provisioning.intended import Intended
+
+MOST_BYTES = 24 * 1024 * 1024
+
+_EACH = 1400
+"""Bytes of an entry without what varies much: measured with tracemalloc."""
+
+
+@dataclass(slots=True)
+class Known:
+    """A token's row: its MAC, what its agent is to have, and whether it is revoked. `noted_at` is when its use was last noted."""
+
+    mac: bytes
+    intended: Intended
+    revoked: bool
+    generation: int = -1
+    noted_at: int = 0
+
+
+class KeptRows:
+    """Rows by their token's accessor, up to some bytes; the one that was not asked for the longest goes first."""
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self._most = most
+        self._rows: dict[str, Known] = {}
+        self._bytes = 0
+
+    def get(self, accessor: str, generation_of: Callable[[str], int]) -> Known | None:
+        """The row, if it is still what the database holds."""
+        known = self._rows.pop(accessor, None)
+        if known is None:
+            return None
+        if known.generation != generation_of(known.intended.account_id):
+            self._bytes -= _size(known)
+            return None
+        self._rows[accessor] = known
+        return known
+
+    def keep(self, accessor: str, known: Known, generation: int) -> None:
+        """Keep a row that was read in this generation of its account."""
+        if known.generation >= 0:
+            return  # it is kept already
+        known.generation = generation
+        self._rows[accessor] = known
+        self._bytes += _size(known)
+        while self._bytes > self._most:
+            self._bytes -= _size(self._rows.pop(next(iter(self._rows))))
+
+
+def _size(known: Known) -> int:
+    return _EACH + len(known.intended.sealed or b"") + len(known.intended.user_data or "")
