@@ -16,13 +16,15 @@ from webapp.vault.envelope import (
     associated_data,
     key_id,
     open_sealed,
+    place_of,
     seal,
     unwrap,
     wrap,
 )
 
 KEK = bytes(range(KEY_BYTES))
-PLACE: list[str | int] = ["instance", "account", "registry_credentials", "record", "sealed", 3, 2, "ghcr.io", "password"]
+PARTS: list[str | int] = ["instance", "account", "registry_credentials", "record", "sealed", 3, 2, "ghcr.io", "password"]
+PLACE = place_of(PARTS)
 
 
 DEK, WRAP_NONCE, NONCE = b"d" * 32, b"w" * 12, b"n" * 12
@@ -80,13 +82,13 @@ def test_no_two_seals_are_alike() -> None:
     assert first[68:80] != second[68:80], "the value's nonce"
 
 
-@pytest.mark.parametrize("part", range(len(PLACE)))
+@pytest.mark.parametrize("part", range(len(PARTS)))
 def test_it_opens_at_no_other_place(part: int) -> None:
     sealed = seal(KEK, 7, b"value", PLACE)
-    other = [*PLACE]
+    other = [*PARTS]
     other[part] = 4 if isinstance(other[part], int) else f"{other[part]}x"
     with pytest.raises(SealBroken):
-        open_sealed(KEK, sealed, other)
+        open_sealed(KEK, sealed, place_of(other))
 
 
 def test_parts_do_not_run_into_each_other() -> None:

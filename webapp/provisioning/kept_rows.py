@@ -11,18 +11,25 @@ from webapp.provisioning.intended import Intended
 
 MOST_BYTES = 24 * 1024 * 1024
 
-_EACH = 1400
+_EACH = 2000
 """Bytes of an entry without what varies much: measured with tracemalloc."""
 
 
 @dataclass(slots=True)
 class Known:
-    """A token's row: its MAC, what its agent is to have, and whether it is revoked. `noted_at` is when its use was last noted."""
+    """A token's row, with what is made ready of it once.
+
+    `claim` is what the token's MAC is checked against, `place` where the credential is sealed to (None for no credential). `fits` is
+    whether it was looked at and found that there is something to hand over; `noted_at` when its use was last noted (Unix ms).
+    """
 
     mac: bytes
     intended: Intended
     revoked: bool
+    claim: bytes
+    place: bytes | None
     generation: int = -1
+    fits: bool = False
     noted_at: int = 0
 
 

@@ -14,7 +14,6 @@ import orjson
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import MINUTE, Clock
-from webapp.credentials.credential import seal_context
 from webapp.database import Batch
 from webapp.errors import Conflict
 from webapp.images.user_data import Store
@@ -99,7 +98,9 @@ class HandOver:
         self._known = parts.provisions.known(batch, self._token)
         intended = self._known.intended
         try:
-            refuse(intended)
+            if not self._known.fits:
+                refuse(intended)
+                self._known.fits = True
             template = intended.user_data if self._with_user_data else None
             user_data = self._user_data = find_user_data(batch, intended.account_id, template, parts.values)
             if user_data is not None and user_data.may_be_too_long:
@@ -121,7 +122,7 @@ class HandOver:
             self._parts.activity.seen(intended, self._now)
             self._parts.activity.used(intended, self._now)
         try:
-            auth = _open(intended, self._parts.vault)
+            auth = _open(self._known, self._parts.vault)
             rendered = render_user_data(intended.account_id, self._user_data, self._parts.values)
         except (Conflict, SealBroken) as error:
             problem = self._not_handed_over(intended, error)
@@ -195,11 +196,11 @@ def _event(intended: Intended, user_data: FoundUserData | None) -> Event:
     )
 
 
-def _open(intended: Intended, vault: Vault) -> RegistryAuth | None:
-    if intended.credential_id is None:
+def _open(known: Known, vault: Vault) -> RegistryAuth | None:
+    if known.place is None:
         return None
-    context = seal_context(intended.account_id, intended.credential_id, intended.secret_version, intended.host, intended.auth_method)
-    return RegistryAuth(intended.image_host, intended.username, vault.open(intended.sealed, context))
+    intended = known.intended
+    return RegistryAuth(intended.image_host, intended.username, vault.open_at(intended.sealed, known.place))
 
 
 def as_json(handed: Provision) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import base64
 import re
 from dataclasses import replace
+from typing import Any
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
@@ -100,11 +101,10 @@ class ProvisionRepository:
             row = batch.fetch_tuple(_INTENDED, {"accessor": token.accessor})
             if row is None:
                 raise UnknownToken
-            mac, revoked_at, *columns = row
-            known = Known(mac, Intended(*columns), revoked_at is not None)
+            known = self._made_ready(token, row)
         intended = known.intended
         owner, account_id = intended.agent_id, intended.account_id
-        if not self._vault.token_matches(token, known.mac, owner=owner, account_id=account_id, expires_at=None):
+        if not self._vault.claim_holds(token, known.mac, known.claim):
             raise RefusedToken(account_id, owner, intended.agent_name, "the token's accessor is known, the token is not")
         if known.revoked:
             raise RefusedToken(account_id, owner, intended.agent_name, "the token is revoked")
@@ -113,6 +113,17 @@ class ProvisionRepository:
         else:
             self._kept.keep(token.accessor, known, self._database.generation(account_id))
         return known
+
+    def _made_ready(self, token: Token, row: tuple[Any, ...]) -> Known:
+        mac, revoked_at, *columns = row
+        intended = Intended(*columns)
+        claim = self._vault.claim(token, owner=intended.agent_id, account_id=intended.account_id, expires_at=None)
+        place = None
+        if intended.credential_id is not None:
+            place = self._vault.place(
+                seal_context(intended.account_id, intended.credential_id, intended.secret_version, intended.host, intended.auth_method)
+            )
+        return Known(mac, intended, revoked_at is not None, claim, place)
 
     async def report(self, agent: Actor, result: Result) -> bool:
         """Record what became of a hand-over; False when the very same was reported before.

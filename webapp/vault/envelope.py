@@ -41,10 +41,11 @@ class UnknownKey(SealBroken):
 
 def associated_data(purpose: str, parts: Sequence[str | int]) -> bytes:
     """The parts as associated data: each in UTF-8 behind its length (u32), the purpose first."""
-    return _prefixed([purpose]) + _prefixed(parts)
+    return place_of([purpose]) + place_of(parts)
 
 
-def _prefixed(parts: Sequence[str | int]) -> bytes:
+def place_of(parts: Sequence[str | int]) -> bytes:
+    """A place, ready to be sealed to and opened at: its parts, each in UTF-8 behind its length (u32)."""
     pieces: list[bytes] = []
     for part in parts:
         encoded = part.encode() if isinstance(part, str) else b"%d" % part
@@ -73,11 +74,11 @@ def unwrap(key: bytes, wrapped: bytes, data: bytes) -> bytes:
         raise SealBroken("a wrapped key does not open") from None
 
 
-def seal(kek: bytes, kek_id: int, plaintext: bytes, parts: Sequence[str | int]) -> bytes:
-    """Seal a value of any length to its place, which the parts name."""
+def seal(kek: bytes, kek_id: int, plaintext: bytes, place: bytes) -> bytes:
+    """Seal a value of any length to its place (see `place_of`)."""
     dek, nonce = os.urandom(KEY_BYTES), os.urandom(_NONCE)
-    wrapped = wrap(kek, dek, associated_data("wrap", [kek_id, *parts]))
-    ciphertext = AESGCM(dek).encrypt(nonce, _pad(plaintext), associated_data("data", parts))
+    wrapped = wrap(kek, dek, associated_data("wrap", (kek_id,)) + place)
+    ciphertext = AESGCM(dek).encrypt(nonce, _pad(plaintext), _DATA + place)
     return _HEAD.pack(MAGIC, FORMAT, kek_id, wrapped[:_NONCE], wrapped[_NONCE:], nonce) + ciphertext
 
 
@@ -100,12 +101,11 @@ def _cipher(kek: bytes) -> AESGCM:
     return AESGCM(kek)
 
 
-def open_sealed(kek: bytes, sealed: bytes, parts: Sequence[str | int]) -> bytes:
-    """Open a value that was sealed to this place under this KEK. Raises SealBroken."""
+def open_sealed(kek: bytes, sealed: bytes, place: bytes) -> bytes:
+    """Open a value that was sealed to this place (see `place_of`) under this KEK. Raises SealBroken."""
     kek_id = key_id(sealed)
     _, _, _, wrap_nonce, wrapped, nonce = _HEAD.unpack_from(sealed)
-    place = _prefixed(parts)  # both begin with a purpose and end with the place
-    try:
+    try:  # the data of both begins with a purpose and ends with the place
         dek = _cipher(kek).decrypt(wrap_nonce, wrapped, associated_data("wrap", (kek_id,)) + place)
     except InvalidTag:
         raise SealBroken("a wrapped key does not open") from None

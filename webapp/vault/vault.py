@@ -49,12 +49,21 @@ class Vault:
         """Seal a value to its place, under a data key of its own."""
         kek_id = self._keyring.active_kek
         kek = self._keyring.kek(kek_id).reveal()
-        return Sealed(kek_id, envelope.seal(kek, kek_id, secret.reveal(), self._parts(context)))
+        return Sealed(kek_id, envelope.seal(kek, kek_id, secret.reveal(), self.place(context)))
 
     def open(self, blob: bytes, context: SealContext) -> Secret:
         """Open a value that was sealed to this place. Raises SealBroken, or UnknownKey."""
+        return self.open_at(blob, self.place(context))
+
+    def open_at(self, blob: bytes, place: bytes) -> Secret:
+        """As `open`, at a place that was made ready: for what is opened again and again."""
         kek = self._keyring.kek(envelope.key_id(blob)).reveal()
-        return Secret(envelope.open_sealed(kek, blob, self._parts(context)))
+        return Secret(envelope.open_sealed(kek, blob, place))
+
+    def place(self, context: SealContext) -> bytes:
+        """The place, made ready."""
+        whole: list[str | int] = [self.instance_id, context.account_id, context.table, context.record_id, context.field]
+        return envelope.place_of([*whole, context.version, len(context.binding), *context.binding])
 
     def audit_mac(self, data: bytes) -> bytes:
         """HMAC-SHA-256 under the audit key."""
@@ -73,13 +82,20 @@ class Vault:
 
         So whoever can write to the database can neither put in a token of their own nor prolong one.
         """
-        expiry = "" if expires_at is None else expires_at
-        parts = [self.instance_id, token.kind, token.accessor, owner, account_id, expiry]
-        return self._token_key_mac(associated_data("token", parts) + token.text.reveal())
+        return self._token_key_mac(self.claim(token, owner=owner, account_id=account_id, expires_at=expires_at) + token.text.reveal())
 
     def token_matches(self, token: Token, stored_mac: bytes, *, owner: str, account_id: str, expires_at: int | None) -> bool:
         """Whether this is the token whose MAC is stored, in constant time."""
-        return hmac.compare_digest(stored_mac, self.token_mac(token, owner=owner, account_id=account_id, expires_at=expires_at))
+        return self.claim_holds(token, stored_mac, self.claim(token, owner=owner, account_id=account_id, expires_at=expires_at))
+
+    def claim(self, token: Token, *, owner: str, account_id: str, expires_at: int | None) -> bytes:
+        """What a token's MAC says of it, made ready: all that is not secret."""
+        expiry = "" if expires_at is None else expires_at
+        return associated_data("token", [self.instance_id, token.kind, token.accessor, owner, account_id, expiry])
+
+    def claim_holds(self, token: Token, stored_mac: bytes, claim: bytes) -> bool:
+        """As `token_matches`, for what is asked again and again: the claim was made ready for a token with this accessor."""
+        return hmac.compare_digest(stored_mac, self._token_key_mac(claim + token.text.reveal()))
 
     def setup_token(self) -> Secret:
         """The token of the set-up link: the same in every process, and of use only while there is no member."""
@@ -88,7 +104,3 @@ class Vault:
 
     def _token_key_mac(self, data: bytes) -> bytes:
         return hmac.digest(self._keyring.others["token"].reveal(), data, "sha256")
-
-    def _parts(self, context: SealContext) -> list[str | int]:
-        place: list[str | int] = [self.instance_id, context.account_id, context.table, context.record_id, context.field]
-        return [*place, context.version, len(context.binding), *context.binding]
