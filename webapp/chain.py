@@ -99,11 +99,11 @@ class AuditChain:
 
     def _row(self, head: _Head, actor: Actor, event: Event, at: int) -> tuple[tuple[object, ...], bytes]:
         """The row's columns that its MAC covers, and the MAC."""
-        row = (
-            *(head.chain, head.seq + 1, at, actor.account_id, actor.kind, actor.id, actor.label),
-            *(actor.accessor, event.action, event.object_kind, event.object_id, event.object_name, event.secret_version),
-            *(event.decision, event.detail, actor.address, actor.request_id),
-        )
+        row = (  # in the order of COLUMNS
+            head.chain, head.seq + 1, at, actor.account_id, actor.kind, actor.id, actor.label, actor.accessor, event.action,
+            event.object_kind, event.object_id, event.object_name, event.secret_version, event.decision, event.detail, actor.address,
+            actor.request_id,
+        )  # fmt: skip
         return row, self._vault.audit_mac(_mac_input(head.mac, row))
 
     def _pending_in(self, transaction: Transaction | Batch) -> _Head | None:

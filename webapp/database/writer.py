@@ -191,7 +191,7 @@ async def _takes_part(batch: Batch, write: Write, done: Done) -> bool:
     """Whether this write takes part in the batch; one that raises is told so, and the others go on."""
     try:
         waiting = write(batch)
-        if waiting is not None:
+        if waiting is not None:  # most do not
             await waiting
     except Exception as error:
         batch.drop()

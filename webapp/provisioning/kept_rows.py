@@ -7,6 +7,7 @@ queue of writes, while nobody writes, and whatever changes a row raises the gene
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from webapp.chain import Event
 from webapp.provisioning.intended import Intended
 
 MOST_BYTES = 24 * 1024 * 1024
@@ -19,8 +20,9 @@ _EACH = 2000
 class Known:
     """A token's row, with what is made ready of it once.
 
-    `claim` is what the token's MAC is checked against, `place` where the credential is sealed to (None for no credential). `fits` is
-    whether it was looked at and found that there is something to hand over; `noted_at` when its use was last noted (Unix ms).
+    `claim` is what the token's MAC is checked against, `place` where the credential is sealed to (None for no credential). `event` is
+    what the audit log says of it, once it was looked at and there is something to hand over; `noted_at` when its use was last noted
+    (Unix ms).
     """
 
     mac: bytes
@@ -29,7 +31,7 @@ class Known:
     claim: bytes
     place: bytes | None
     generation: int = -1
-    fits: bool = False
+    event: Event | None = None
     noted_at: int = 0
 
 

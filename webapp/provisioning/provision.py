@@ -6,7 +6,7 @@ agent's token, one read of what it is to have, the checks, the audit row on disk
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -98,9 +98,10 @@ class HandOver:
         self._known = parts.provisions.known(batch, self._token)
         intended = self._known.intended
         try:
-            if not self._known.fits:
+            event = self._known.event
+            if event is None:
                 refuse(intended)
-                self._known.fits = True
+                event = self._known.event = _event(intended)
             template = intended.user_data if self._with_user_data else None
             user_data = self._user_data = find_user_data(batch, intended.account_id, template, parts.values)
             if user_data is not None and user_data.may_be_too_long:
@@ -109,7 +110,10 @@ class HandOver:
         except (Conflict, SealBroken) as error:
             self._refused = self._not_handed_over(intended, error)
             return
-        self._number = parts.chain.add(batch, self._agent(intended), _event(intended, user_data), self._now)
+        if user_data is not None:
+            # What is read is named in full, however much it is: 64 names at the most.
+            event = replace(event, detail=f"{event.detail}; {user_data.reads}")
+        self._number = parts.chain.add(batch, self._agent(intended), event, self._now)
 
     def release(self) -> Provision:
         """What leaves, now that its row is committed and synced: only here is anything opened. Raises NotHandedOver."""
@@ -180,11 +184,9 @@ def _does_not_open(intended: Intended, error: SealBroken) -> Conflict:
     return Conflict(f"A stored value of the image {intended.image_name} does not open ({error}). Enter it again.", "does-not-open")
 
 
-def _event(intended: Intended, user_data: FoundUserData | None) -> Event:
-    # What is read is named in full, however much it is: 64 names at the most.
-    reads = "" if user_data is None else f"; {user_data.reads}"
+def _event(intended: Intended) -> Event:
     if intended.credential_id is None:
-        detail = f"{intended.reference}, no credential{reads}"
+        detail = f"{intended.reference}, no credential"
         return Event("image.hand_over", "image", str(intended.image_id), intended.image_name, detail=detail)
     return Event(
         "registry_credential.release",
@@ -192,7 +194,7 @@ def _event(intended: Intended, user_data: FoundUserData | None) -> Event:
         intended.credential_id,
         intended.credential_name,
         secret_version=intended.secret_version,
-        detail=f"image {intended.image_name}, {intended.reference}{reads}",
+        detail=f"image {intended.image_name}, {intended.reference}",
     )
 
 
