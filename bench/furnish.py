@@ -23,6 +23,7 @@ _CREDENTIAL = (
     " secret_version, version, created_at, updated_at, updated_by, replaced_at, replaced_by) VALUES (:id, :account_id, :name, :name,"
     f" '', :host, 'password', 'acme-bot', :sealed, :kek_id, 1, {_COMMON}, :now, 'alice@example.com')"
 )
+_CREDENTIAL_ACTIVITY = "INSERT INTO registry_credential_activity (registry_credential_id, account_id) VALUES (:id, :account_id)"
 _IMAGE = (
     "INSERT INTO images (id, account_id, name, name_key, description, docker_image_url, reference, host, registry_credential_id,"
     f" version, created_at, updated_at, updated_by) VALUES (:id, :account_id, :name, :name, '', :ref, :ref, :host, :credential, {_COMMON})"
@@ -31,6 +32,7 @@ _AGENT = (
     "INSERT INTO agents (id, account_id, name, name_key, image_id, bootstrap_token_id, enrolled_at, version)"
     " VALUES (:id, :account_id, :name, :name, :image, :bootstrap, :now, 1)"
 )
+_AGENT_ACTIVITY = "INSERT INTO agent_activity (agent_id, account_id, last_seen_at) VALUES (:id, :account_id, :now)"
 _TOKEN = (
     "INSERT INTO agent_tokens (accessor, account_id, agent_id, bootstrap_token_id, mac, created_at, used_at)"
     " VALUES (:accessor, :account_id, :agent, :bootstrap, :mac, :now, :now)"
@@ -77,9 +79,11 @@ def _fleet(store: Store, account_id: str, bootstrap: str, number: int) -> Iterat
     common: dict[str, object] = {"account_id": account_id, "now": now}
     name = f"credential-{number:07}"
     yield _CREDENTIAL, {**common, "id": credential, "name": name, "host": host, "sealed": sealed.blob, "kek_id": sealed.kek_id}, ""
+    yield _CREDENTIAL_ACTIVITY, {"account_id": account_id, "id": credential}, ""
     reference = f"{host}/acme/ubuntu-{number}:24.04"
     yield _IMAGE, {**common, "id": image, "name": f"image-{number:07}", "ref": reference, "host": host, "credential": credential}, ""
     yield _AGENT, {**common, "id": agent, "name": f"rack-{number:07}", "image": image, "bootstrap": bootstrap}, ""
+    yield _AGENT_ACTIVITY, {**common, "id": agent}, ""
     token = mint("a")
     mac = store.vault.token_mac(token, owner=agent, account_id=account_id, expires_at=None)
     yield (

@@ -150,7 +150,7 @@ async def test_a_hand_over_that_fails_tells_no_password(
     assert found_in(handed.content), "the agent is handed it"
     with monkeypatch.context() as patch:
         if when == "opening":
-            patch.setattr(Vault, "open", fail)
+            patch.setattr(Vault, "open_at", fail)
         else:  # the value is plain by then, in the variables of every frame that the traceback goes through
             patch.setattr(provisioning_routes, "encoded", lambda document: fail(len(document)))
         answer = await provision(house, token, query)

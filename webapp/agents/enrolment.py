@@ -102,6 +102,7 @@ class Enrolment:
             " VALUES (:id, :account_id, :name, :key, :bootstrap, :now, 1)",
             {"id": agent_id, "name": name.text, "key": name.key, "bootstrap": bearer.id, "now": now},
         )
+        await transaction.insert("agent_activity", {"agent_id": agent_id})
         return agent_id
 
     async def _again(self, transaction: AccountTransaction, bearer: Actor, agent_id: str, now: int) -> None:

@@ -20,7 +20,7 @@ _SELECT = (
     " b.accessor AS bootstrap_accessor, v.last_seen_at,"
     " v.last_outcome, v.last_outcome_at, v.last_error, g.reenrol_until, g.revoked_at, g.version"
     " FROM agents g JOIN accounts a ON a.id = g.account_id JOIN bootstrap_tokens b ON b.id = g.bootstrap_token_id"
-    " LEFT JOIN agent_activity v ON v.agent_id = g.id"
+    " JOIN agent_activity v ON v.agent_id = g.id"
     " LEFT JOIN images i ON i.id = COALESCE(g.image_id, a.default_image_id)"
     " AND (i.account_id = g.account_id OR i.account_id IS NULL)"
     " WHERE g.account_id = :account_id"

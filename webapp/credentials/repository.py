@@ -18,7 +18,7 @@ _SELECT = (
     "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.secret_version, c.version,"
     " c.updated_at, c.updated_by, c.replaced_at, c.replaced_by, v.last_used_at,"
     " (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
-    " FROM registry_credentials c LEFT JOIN registry_credential_activity v ON v.registry_credential_id = c.id"
+    " FROM registry_credentials c JOIN registry_credential_activity v ON v.registry_credential_id = c.id"
     " WHERE c.account_id = :account_id"
 )
 
@@ -63,6 +63,7 @@ class CredentialRepository:
                 made = {"id": credential_id, "version": 1, "created_at": now, "updated_at": now, "updated_by": actor.label}
                 value = {**_sealed_columns(sealed, 1), "replaced_at": now, "replaced_by": actor.label}
                 await transaction.insert("registry_credentials", {**made, **_columns(fields), **value})
+                await transaction.insert("registry_credential_activity", {"registry_credential_id": credential_id})
                 await self._chain.append(transaction, actor, _event("create", credential_id, fields.name, 1, fields.host))
         return await self.get(actor, earlier or credential_id), earlier is None
 

@@ -18,7 +18,7 @@ WORDS = {"BYTES": "BLOB", "KEYTEXT": "TEXT COLLATE BINARY"}
 BEGIN = "BEGIN IMMEDIATE"  # a deferred transaction that reads before it writes fails with "database is locked"
 
 _TUNING = (
-    "cache_size=-16384",  # KiB: every hand-over is read on this connection
+    "cache_size=-2048",  # KiB
     "wal_autocheckpoint=4000",  # pages, 16 MB: the last pages of the log are written again by every batch, and copied once by a checkpoint
 )
 _PREFIX = "sqlite:///"

@@ -10,15 +10,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
 
+from webapp.clock import MINUTE
 from webapp.database import Batch, Database
 from webapp.errors import Unavailable
 from webapp.provisioning.intended import Intended
+from webapp.provisioning.kept_rows import Known
 
 EVERY = 1.0
 """Seconds between two times that it is written."""
 
 RUSH = 1000
-"""Notes within that time: then it waits."""
+"""Hand-overs within that time: then it waits."""
 
 PATIENCE = 60
 """How often it waits at the most."""
@@ -26,19 +28,19 @@ PATIENCE = 60
 MOST = 100_000
 """Notes that are kept in memory; with more of them it does not wait."""
 
-CHUNK = 200
+CHUNK = 50
 """Rows of one batch."""
 
+SLOWLY = 0.05
+"""Seconds between two batches while there is a rush."""
+
 _SEEN = (
-    "INSERT INTO agent_activity (agent_id, account_id, last_seen_at)"
-    " SELECT id, account_id, :at FROM agents WHERE account_id = :account_id AND id = :id"
-    " ON CONFLICT (agent_id) DO UPDATE SET last_seen_at = :at WHERE agent_activity.last_seen_at < :at"
+    "UPDATE agent_activity SET last_seen_at = :at WHERE account_id = :account_id AND agent_id = :id"
+    " AND (last_seen_at IS NULL OR last_seen_at < :at)"
 )
-# A credential may have been deleted meanwhile.
 _USED = (
-    "INSERT INTO registry_credential_activity (registry_credential_id, account_id, last_used_at)"
-    " SELECT id, account_id, :at FROM registry_credentials WHERE account_id = :account_id AND id = :id"
-    " ON CONFLICT (registry_credential_id) DO UPDATE SET last_used_at = :at WHERE registry_credential_activity.last_used_at < :at"
+    "UPDATE registry_credential_activity SET last_used_at = :at WHERE account_id = :account_id AND registry_credential_id = :id"
+    " AND (last_used_at IS NULL OR last_used_at < :at)"
 )
 
 _logger = logging.getLogger(__name__)
@@ -60,33 +62,36 @@ class Activity:
     def seen(self, intended: Intended, now: int) -> None:
         """The agent was here."""
         self._seen[intended.account_id, intended.agent_id] = now
-        self._lately += 1
 
-    def used(self, intended: Intended, now: int) -> None:
-        """The credential was handed over."""
-        if intended.credential_id is not None:
-            self._used[intended.account_id, intended.credential_id] = now
+    def handed_over(self, known: Known, now: int) -> None:
+        """The agent was here, and was handed its credential; noted once a minute."""
+        self._lately += 1
+        if now - known.noted_at < MINUTE:
+            return
+        known.noted_at = now
+        self.seen(known.intended, now)
+        if known.intended.credential_id is not None:
+            self._used[known.intended.account_id, known.intended.credential_id] = now
 
     async def run(self) -> None:
         """Write what is noted, again and again, until it is cancelled."""
         while True:
             await asyncio.sleep(EVERY)
-            lately, self._lately = self._lately, 0
-            if lately > RUSH and self._waited < PATIENCE and len(self._seen) + len(self._used) < MOST:
+            rush = self._lately > RUSH
+            self._lately = 0
+            if rush and self._waited < PATIENCE and len(self._seen) + len(self._used) < MOST:
                 self._waited += 1
                 continue
             self._waited = 0
-            try:
-                await self.write()
-            except Unavailable:
-                continue  # the audit log has it, and says why it cannot be written
+            with suppress(Unavailable):  # the queue of writes has said so in the log; it is still noted
+                await self.write(slowly=rush)
 
-    async def write(self) -> None:
+    async def write(self, *, slowly: bool = False) -> None:
         """Write all that is noted. Raises Unavailable; then what was not written is still noted."""
         for notes, sql in ((self._seen, _SEEN), (self._used, _USED)):
             while notes:
                 await self._write_some(notes, sql)
-                await asyncio.sleep(0.02)  # hand-overs go first
+                await asyncio.sleep(SLOWLY if slowly or self._lately > RUSH else 0)
 
     async def _write_some(self, notes: Notes, sql: str) -> None:
         some = list(islice(notes.items(), CHUNK))

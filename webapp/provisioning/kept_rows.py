@@ -12,6 +12,9 @@ from webapp.provisioning.intended import Intended
 
 MOST_BYTES = 24 * 1024 * 1024
 
+MOST_ONCE = 20_000
+"""Accessors that are remembered of those who asked once."""
+
 _EACH = 2000
 """Bytes of an entry without what varies much: measured with tracemalloc."""
 
@@ -36,12 +39,16 @@ class Known:
 
 
 class KeptRows:
-    """Rows by their token's accessor, up to some bytes; the one that was not asked for the longest goes first."""
+    """Rows by their token's accessor, up to some bytes; the one that was not asked for the longest goes first.
+
+    A row is kept when it is asked for again: a million machines that ask once each push out none that ask every minute.
+    """
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
         self._rows: dict[str, Known] = {}
         self._bytes = 0
+        self._once: dict[str, None] = {}
 
     def get(self, accessor: str, generation_of: Callable[[str], int]) -> Known | None:
         """The row, if it is still what the database holds."""
@@ -50,14 +57,21 @@ class KeptRows:
             return None
         if known.generation != generation_of(known.intended.account_id):
             self._bytes -= _size(known)
+            self._once[accessor] = None
             return None
-        self._rows[accessor] = known
+        self._rows[accessor] = known  # behind all others
         return known
 
     def keep(self, accessor: str, known: Known, generation: int) -> None:
-        """Keep a row that was read in this generation of its account."""
+        """Keep a row that was read in this generation of its account, if it is worth it."""
         if known.generation >= 0:
             return  # it is kept already
+        if accessor not in self._once:
+            self._once[accessor] = None
+            if len(self._once) > MOST_ONCE:
+                del self._once[next(iter(self._once))]
+            return
+        del self._once[accessor]
         known.generation = generation
         self._rows[accessor] = known
         self._bytes += _size(known)

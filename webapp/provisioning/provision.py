@@ -13,7 +13,7 @@ import orjson
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
-from webapp.clock import MINUTE, Clock
+from webapp.clock import Clock
 from webapp.database import Batch
 from webapp.errors import Conflict
 from webapp.images.user_data import Store
@@ -121,10 +121,7 @@ class HandOver:
         if self._refused is not None:
             self._parts.activity.seen(intended, self._now)
             raise self._refused
-        if self._now - self._known.noted_at >= MINUTE:
-            self._known.noted_at = self._now
-            self._parts.activity.seen(intended, self._now)
-            self._parts.activity.used(intended, self._now)
+        self._parts.activity.handed_over(self._known, self._now)
         try:
             auth = _open(self._known, self._parts.vault)
             rendered = render_user_data(intended.account_id, self._user_data, self._parts.values)

@@ -152,10 +152,8 @@ class ProvisionRepository:
             made = {"id": result.provision_id, "agent_id": agent.id, "handed_at": handed_at, "reported_at": now}
             await transaction.insert("provision_results", {**made, **told})
             await transaction.execute(
-                "INSERT INTO agent_activity (agent_id, account_id, last_seen_at, last_outcome, last_outcome_at, last_error)"
-                " VALUES (:agent_id, :account_id, :now, :outcome, :now, :error) ON CONFLICT (agent_id) DO UPDATE"
-                " SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error"
-                " WHERE NOT EXISTS (SELECT 1 FROM provision_results"
+                "UPDATE agent_activity SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error"
+                " WHERE account_id = :account_id AND agent_id = :agent_id AND NOT EXISTS (SELECT 1 FROM provision_results"
                 " WHERE account_id = :account_id AND agent_id = :agent_id AND handed_at > :handed_at)",
                 {"now": now, "outcome": result.outcome, "error": result.error, "agent_id": agent.id, "handed_at": handed_at},
             )

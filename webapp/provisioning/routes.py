@@ -68,15 +68,15 @@ def hand_over_directly(asked: Asked, parts: Parts) -> None:
     hand_over = HandOver(token, asked.address, asked.request_id, parts)
 
     def done(error: Exception | None) -> None:
-        if error is None:
-            try:
-                handed = hand_over.release()
-            except NotHandedOver:
-                pass
-            else:
-                asked.answer(encoded(as_json(handed)), name=b"provision-id", value=handed.id.encode())
-                return
-        asked.fall_back()
+        try:
+            if error is not None:
+                raise error
+            handed = hand_over.release()
+            body = encoded(as_json(handed))
+        except Exception:  # foreseen or not: it comes up again there, where there are words for it and a line in the log
+            asked.fall_back()
+        else:
+            asked.answer(body, name=b"provision-id", value=handed.id.encode())
 
     parts.provisions.queue(hand_over.decide, done)
 

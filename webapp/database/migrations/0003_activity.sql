@@ -1,10 +1,10 @@
 -- When agents were last here and what became of their hand-overs, and when a credential was last handed over: in narrow tables of
--- their own, so that writing it touches no row that a hand-over is made of.
+-- their own, so that writing it touches no row that a hand-over is made of. Every agent and every credential has its row from the start.
 
 CREATE TABLE agent_activity (
     agent_id TEXT PRIMARY KEY REFERENCES agents (id),
     account_id TEXT NOT NULL REFERENCES accounts (id),
-    last_seen_at BIGINT NOT NULL,
+    last_seen_at BIGINT,
     last_outcome TEXT,
     last_outcome_at BIGINT,
     last_error TEXT
@@ -13,14 +13,14 @@ CREATE TABLE agent_activity (
 CREATE TABLE registry_credential_activity (
     registry_credential_id TEXT PRIMARY KEY REFERENCES registry_credentials (id) ON DELETE CASCADE,
     account_id TEXT NOT NULL REFERENCES accounts (id),
-    last_used_at BIGINT NOT NULL
+    last_used_at BIGINT
 );
 
 INSERT INTO agent_activity (agent_id, account_id, last_seen_at, last_outcome, last_outcome_at, last_error)
-    SELECT id, account_id, last_seen_at, last_outcome, last_outcome_at, last_error FROM agents WHERE last_seen_at IS NOT NULL;
+    SELECT id, account_id, last_seen_at, last_outcome, last_outcome_at, last_error FROM agents;
 
 INSERT INTO registry_credential_activity (registry_credential_id, account_id, last_used_at)
-    SELECT id, account_id, last_used_at FROM registry_credentials WHERE last_used_at IS NOT NULL;
+    SELECT id, account_id, last_used_at FROM registry_credentials;
 
 ALTER TABLE agents DROP COLUMN last_seen_at;
 ALTER TABLE agents DROP COLUMN last_outcome;
