@@ -1,55 +1,143 @@
 """What the named records of an account share.
 
-Registry credentials, images, secrets and variables are each listed by name, 50 a page, have a name that is unique, and a version
-by which two people who edit the same one are told apart.
+Registry credentials, images, agents, secrets and variables are each listed by name, 50 a page, have a name that is unique, and a
+version by which two people who edit the same one are told apart.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import Any, Generic, Literal, TypeVar
 
 from webapp.database import AccountDatabase, AccountTransaction, DuplicateKey, Row
-from webapp.database.search import contains
+from webapp.database.search import LAST_CHARACTER, contains
 from webapp.errors import Invalid, Stale
+from webapp.names import key_of
 
 PAGE = 50
+
+MANY = 20_000
+"""Records of an account: with more of them a search looks at how names begin, which an index tells, and inside them when it is asked to."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What a list is sorted by: columns of its table, the last one telling any two rows apart. `numeric` is the column of numbers."""
+
+    columns: tuple[str, ...] = ("name_key", "id")
+    descending: bool = False
+    numeric: str = ""
+
+
+BY_NAME = Order()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which page of a list: those whose name holds the query, behind the key `after`.
+
+    `inside` is whether it is looked for inside names also where there are many of them; `order` one of the list's own orders.
+    """
+
+    query: str = ""
+    after: str = ""
+    inside: bool = False
+    order: str = ""
+
+
+FIRST_PAGE = Wanted()
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """A page of records by name; `after` is the key of the next page, None on the last one."""
+    """A page of records; `after` is the key of the next page, None on the last one.
+
+    `searched` is where the query was looked for when there are many: "beginnings" or "inside"; otherwise it is empty.
+    """
 
     records: list[T]
     after: str | None
+    searched: Literal["", "beginnings", "inside"] = ""
 
 
-async def page_by_name(
+async def page_of(
     account: AccountDatabase,
-    select: str,
+    selects: Sequence[str],
     read: Callable[[Row], T],
     *,
     table: str,
-    query: str = "",
-    after: str = "",
+    alias: str,
+    wanted: Wanted,
+    order: Order = BY_NAME,
     values: Mapping[str, Any] | None = None,
 ) -> Page[T]:
-    """The records that `select` (a statement up to its conditions) chooses, whose name holds the query, from the key `after` on.
+    """The page of the list that `selects` (statements up to their conditions) choose together, from the key `after` on.
 
-    `table` is what the statement calls the table with `name_key` and `id`.
+    `alias` is what the statements call the `table` with `name_key` and `id`. Keyset paging: no page costs more than the first.
     """
-    binds: dict[str, Any] = {**(values or {}), "limit": PAGE + 1}
-    if query:
-        select += f" AND {table}.name_key LIKE :pattern ESCAPE '!'"
-        binds["pattern"] = contains(query)
-    if after:
-        select += f" AND ({table}.name_key, {table}.id) > (:after_key, :after_id)"
-        binds["after_key"], _, binds["after_id"] = after.partition("\n")
-    rows = await account.fetch_all(f"{select} ORDER BY {table}.name_key, {table}.id LIMIT :limit", binds)
+    binds, condition = dict(values or {}), _behind(wanted.after, order, alias)
+    if not wanted.query:
+        return await _fetch(account, [f"{select}{condition.sql}" for select in selects], read, alias, order, binds | condition.binds)
+    many = wanted.inside or await _are_many(account, table)
+    found: Page[T] = Page([], None)
+    if many and not wanted.inside:
+        begins = _begins_with(wanted.query, alias)
+        statements = [f"{select}{begins.sql}{condition.sql}" for select in selects]
+        found = await _fetch(account, statements, read, alias, order, binds | begins.binds | condition.binds)
+    if found.records or (many and not wanted.inside and wanted.after):
+        return replace(found, searched="beginnings")
+    holds = _Condition(f" AND {alias}.name_key LIKE :pattern ESCAPE '!'", {"pattern": contains(wanted.query)})
+    statements = [f"{select}{holds.sql}{condition.sql}" for select in selects]
+    found = await _fetch(account, statements, read, alias, order, binds | holds.binds | condition.binds)
+    return replace(found, searched="inside") if many else found
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    sql: str = ""
+    binds: dict[str, Any] = field(default_factory=dict)
+
+
+def _behind(after: str, order: Order, alias: str) -> _Condition:
+    keys = after.split("\n")
+    if not after or len(keys) > len(order.columns):
+        return _Condition()
+    binds: dict[str, Any] = {}
+    for column, key in zip_longest(order.columns, keys, fillvalue=""):
+        if column == order.numeric and not (key.isascii() and key.isdigit() and len(key) < 19):
+            return _Condition()
+        binds[f"after_{column}"] = int(key) if column == order.numeric else key
+    row, values = ", ".join(f"{alias}.{column}" for column in order.columns), ", ".join(f":{name}" for name in binds)
+    return _Condition(f" AND ({row}) {'<' if order.descending else '>'} ({values})", binds)
+
+
+def _begins_with(query: str, alias: str) -> _Condition:
+    key = key_of(query.strip())
+    # A range, since an index knows what is between two keys, but not what is LIKE something.
+    return _Condition(f" AND {alias}.name_key >= :begin AND {alias}.name_key <= :end", {"begin": key, "end": key + LAST_CHARACTER})
+
+
+async def _are_many(account: AccountDatabase, table: str) -> bool:
+    row = await account.fetch_one(f"SELECT 1 AS there FROM {table} WHERE account_id = :account_id LIMIT 1 OFFSET :many", {"many": MANY})
+    return row is not None
+
+
+async def _fetch(
+    account: AccountDatabase, statements: Sequence[str], read: Callable[[Row], T], alias: str, order: Order, binds: Mapping[str, Any]
+) -> Page[T]:
+    way = " DESC" if order.descending else ""
+    ordered = ", ".join(f"{alias}.{column}{way}" for column in order.columns)
+    rows: list[Row] = []
+    for statement in statements:
+        rows += await account.fetch_all(f"{statement} ORDER BY {ordered} LIMIT :limit", {**binds, "limit": PAGE + 1})
+    if len(statements) > 1:
+        rows.sort(key=lambda row: [row[column] for column in order.columns], reverse=order.descending)
     last = rows[PAGE - 1] if len(rows) > PAGE else None
-    return Page([read(row) for row in rows[:PAGE]], None if last is None else f"{last['name_key']}\n{last['id']}")
+    after = None if last is None else "\n".join(str(last[column]) for column in order.columns)
+    return Page([read(row) for row in rows[:PAGE]], after)
 
 
 @asynccontextmanager

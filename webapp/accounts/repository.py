@@ -16,20 +16,23 @@ from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, DuplicateKey, Row, Transaction
 from webapp.errors import Conflict, Invalid, NotFound, Stale, Unavailable
 from webapp.ids import new_id
-from webapp.names import Name
+from webapp.names import Name, key_of
 from webapp.network import network_of
 from webapp.vault import Secret, Vault
+
+MOST_CHOICES = 500
 
 _ACCOUNT = (
     "SELECT a.id, a.name, a.default_image_id, i.name AS default_image_name, a.version FROM accounts a"
     " LEFT JOIN images i ON i.id = a.default_image_id WHERE a.id = :account_id"
 )
-_CHOICES = (
+_CHOICE = "SELECT id, name, reference, account_id, withdrawn_at FROM images WHERE"
+_DEFAULT = (
     "SELECT id, name, reference, account_id, withdrawn_at FROM images"
-    " WHERE ((account_id = :account_id OR account_id IS NULL) AND withdrawn_at IS NULL)"
-    " OR id = (SELECT default_image_id FROM accounts WHERE id = :account_id)"
-    " ORDER BY CASE WHEN account_id IS NULL THEN 1 ELSE 0 END, name_key, id"
+    " WHERE id = (SELECT default_image_id FROM accounts WHERE id = :account_id)"
 )
+_OWN = f"{_CHOICE} account_id = :account_id AND withdrawn_at IS NULL ORDER BY name_key LIMIT {MOST_CHOICES}"
+_OFFICIAL = f"{_CHOICE} account_id IS NULL AND withdrawn_at IS NULL AND :account_id <> '' ORDER BY name_key, id"
 _IMAGE = "SELECT name FROM images WHERE id = :id AND (account_id = :account_id OR account_id IS NULL) AND withdrawn_at IS NULL"
 _NO_SUCH_IMAGE = "There is no such image any more. Choose one of the list, or none."
 
@@ -188,11 +191,13 @@ class AccountRepository:
         return _account(await self._database.account(actor.account_id).fetch_one(_ACCOUNT))
 
     async def image_choices(self, actor: Actor) -> list[ImageChoice]:
-        """The images that can be the default: the account's own first, then the official ones, and the one that is."""
-        rows = await self._database.account(actor.account_id).fetch_all(_CHOICES)
+        """The images that can be the default: the account's own first, at most 500, then the official ones, and the one that is."""
+        account = self._database.account(actor.account_id)
+        rows = {row["id"]: row for sql in (_DEFAULT, _OWN, _OFFICIAL) for row in await account.fetch_all(sql)}
+        ordered = sorted(rows.values(), key=lambda row: (row["account_id"] is None, key_of(row["name"])))
         return [
             ImageChoice(row["id"], row["name"], row["reference"], row["account_id"] is None, row["withdrawn_at"] is not None)
-            for row in rows
+            for row in ordered
         ]
 
     async def update_account(self, actor: Actor, name: Name, default_image_id: str | None, version: int | None) -> Account:

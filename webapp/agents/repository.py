@@ -1,17 +1,17 @@
 """Agents in the database, and what members do to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webapp.actor import Actor
 from webapp.agents.agent import Agent
 from webapp.chain import AuditChain, Event
 from webapp.clock import HOUR, Clock
 from webapp.database import AccountTransaction, Database, Row
-from webapp.database.search import contains
 from webapp.errors import Conflict, Invalid, NotFound, Stale
+from webapp.records import FIRST_PAGE, Page, Wanted, page_of
 from webapp.vault import Vault
 
-PAGE = 50
+MOST_CHOICES = 500
 REENROLMENT = HOUR
 """How long a member's permission to enrol under a name again lasts."""
 
@@ -26,15 +26,9 @@ _SELECT = (
     " WHERE g.account_id = :account_id"
 )
 
+_BOOTSTRAP = "SELECT id FROM bootstrap_tokens WHERE account_id = :account_id AND accessor = :accessor"
+_CHOICE = "SELECT id, name, reference, account_id FROM images WHERE withdrawn_at IS NULL AND"
 _IMAGE = "SELECT id, name FROM images WHERE id = :image_id AND (account_id = :account_id OR account_id IS NULL) AND withdrawn_at IS NULL"
-
-
-@dataclass(frozen=True, slots=True)
-class AgentPage:
-    """A page of agents; `after` is the key of the next page, None on the last one."""
-
-    agents: list[Agent]
-    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +50,17 @@ class AgentRepository:
         self._chain = chain
         self._clock = clock
 
-    async def page(self, actor: Actor, *, query: str = "", after: str = "", revoked: bool = False) -> AgentPage:
-        """Agents by name, 50 a page; the revoked ones only when asked for.
+    async def page(self, actor: Actor, wanted: Wanted = FIRST_PAGE, *, revoked: bool = False) -> Page[Agent]:
+        """A page of the agents, by name; the revoked ones only when asked for.
 
         The query is a part of a name, or the accessor of the bootstrap token that they enrolled with.
         """
-        sql = _SELECT + (" AND g.revoked_at IS NOT NULL" if revoked else " AND g.revoked_at IS NULL")
-        values: dict[str, object] = {"limit": PAGE + 1}
-        if query:
-            sql += " AND (g.name_key LIKE :pattern ESCAPE '!' OR b.accessor = :accessor)"
-            values |= {"pattern": contains(query), "accessor": query}
-        if after:
-            key, _, last_id = after.partition("\n")
-            sql += " AND (g.name_key > :after_key OR (g.name_key = :after_key AND g.id > :after_id))"
-            values |= {"after_key": key, "after_id": last_id}
-        rows = await self._database.account(actor.account_id).fetch_all(sql + " ORDER BY g.name_key, g.id LIMIT :limit", values)
-        more = len(rows) > PAGE
-        rows = rows[:PAGE]
-        return AgentPage([_agent(row) for row in rows], f"{rows[-1]['name_key']}\n{rows[-1]['id']}" if more else None)
+        account, values = self._database.account(actor.account_id), {}
+        select = _SELECT + (" AND g.revoked_at IS NOT NULL" if revoked else " AND g.revoked_at IS NULL")
+        row = await account.fetch_one(_BOOTSTRAP, {"accessor": wanted.query}) if wanted.query else None
+        if row is not None:
+            select, values, wanted = f"{select} AND g.bootstrap_token_id = :bootstrap", {"bootstrap": row["id"]}, replace(wanted, query="")
+        return await page_of(account, [select], _agent, table="agents", alias="g", wanted=wanted, values=values)
 
     async def get(self, actor: Actor, agent_id: str) -> Agent:
         """One agent, revoked or not. Raises NotFound."""
@@ -82,13 +69,14 @@ class AgentRepository:
             raise NotFound("There is no such agent in this account.")
         return _agent(row)
 
-    async def image_choices(self, actor: Actor) -> list[ImageChoice]:
-        """The images that can be chosen: the account's own first, then the official ones."""
-        rows = await self._database.account(actor.account_id).fetch_all(
-            "SELECT id, name, reference, account_id IS NULL AS official FROM images"
-            " WHERE (account_id = :account_id OR account_id IS NULL) AND withdrawn_at IS NULL ORDER BY account_id IS NULL, name_key, id"
-        )
-        return [ImageChoice(row["id"], row["name"], row["reference"], bool(row["official"])) for row in rows]
+    async def image_choices(self, actor: Actor, chosen: str | None = None) -> list[ImageChoice]:
+        """The images that can be chosen: the account's own by name, at most 500 and the chosen one, then the official ones."""
+        account = self._database.account(actor.account_id)
+        own = await account.fetch_all(f"{_CHOICE} account_id = :account_id ORDER BY name_key LIMIT :limit", {"limit": MOST_CHOICES})
+        official = await account.fetch_all(f"{_CHOICE} account_id IS NULL AND :account_id <> '' ORDER BY name_key, id")
+        if chosen is not None and all(row["id"] != chosen for row in (*own, *official)):
+            own += await account.fetch_all(f"{_CHOICE} account_id = :account_id AND id = :chosen", {"chosen": chosen})
+        return [ImageChoice(row["id"], row["name"], row["reference"], row["account_id"] is None) for row in (*own, *official)]
 
     async def default_image_name(self, actor: Actor) -> str | None:
         """The name of the account's default image, if it has one."""

@@ -9,7 +9,7 @@ from webapp.agents.agent import Agent
 from webapp.agents.bootstrap_tokens import BootstrapTokenRepository
 from webapp.agents.repository import AgentRepository
 from webapp.errors import Invalid, Stale
-from webapp.web.addresses import address
+from webapp.web.addresses import list_context, wanted_page
 from webapp.web.forms import read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
@@ -30,18 +30,11 @@ def _bootstrap_tokens(request: Request) -> BootstrapTokenRepository:
 
 async def list_agents(request: Request) -> Response:
     """The account's agents and its bootstrap tokens."""
-    query = request.query_params.get("q", "").strip()[:200]
-    after = request.query_params.get("after", "")
     revoked = request.query_params.get("show") == "revoked"
-    who = actor(request)
-    found = await _repository(request).page(who, query=query, after=after, revoked=revoked)
-    kept = {"q": query, "show": "revoked" if revoked else ""}
-    context = {
-        "page": found,
-        "query": query,
+    who, wanted = actor(request), wanted_page(request)
+    found = await _repository(request).page(who, wanted, revoked=revoked)
+    context = list_context("/agents", wanted, found, {"show": "revoked" if revoked else ""}) | {
         "revoked": revoked,
-        "next_url": address("/agents", kept | {"after": found.after}) if found.after else "",
-        "first_url": address("/agents", kept) if after else "",
         "tokens": [] if wants_fragment(request) else await _bootstrap_tokens(request).newest(who),
     }
     return render(request, "agents/list.html", context, fragment="agents/_rows.html")
@@ -77,7 +70,7 @@ async def _agent_page(
     context = {
         "agent": agent,
         "version": agent.version if version is None else version,
-        "choices": await _repository(request).image_choices(who),
+        "choices": await _repository(request).image_choices(who, agent.image_id),
         "default_image": await _repository(request).default_image_name(who),
         "errors": errors,
         "changed": changed,

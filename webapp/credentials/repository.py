@@ -8,11 +8,18 @@ from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.nonce import spend_nonce
-from webapp.records import Page, page_by_name, refuse_stale, unique_name
+from webapp.records import BY_NAME, FIRST_PAGE, Order, Page, Wanted, page_of, refuse_stale, unique_name
 from webapp.reference import same_registry
 from webapp.vault import Sealed, Secret, Vault
 
 MOST_IMAGES = 500
+
+ORDERS = {
+    "": BY_NAME,
+    "registry": Order(("host", "name_key", "id")),
+    "newest": Order(("replaced_at", "id"), descending=True, numeric="replaced_at"),
+    "oldest": Order(("replaced_at", "id"), numeric="replaced_at"),
+}
 
 _SELECT = (
     "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.secret_version, c.version,"
@@ -32,10 +39,11 @@ class CredentialRepository:
         self._chain = chain
         self._clock = clock
 
-    async def page(self, actor: Actor, *, query: str = "", after: str = "") -> Page[Credential]:
-        """Registry credentials by name, 50 a page, whose name holds the query."""
+    async def page(self, actor: Actor, wanted: Wanted = FIRST_PAGE) -> Page[Credential]:
+        """A page of the registry credentials, in one of ORDERS; those that are searched for come by name."""
         account = self._database.account(actor.account_id)
-        return await page_by_name(account, _SELECT, _credential, table="c", query=query, after=after)
+        order = BY_NAME if wanted.query else ORDERS.get(wanted.order, BY_NAME)
+        return await page_of(account, [_SELECT], _credential, table="registry_credentials", alias="c", wanted=wanted, order=order)
 
     async def get(self, actor: Actor, credential_id: str) -> Credential:
         """One registry credential. Raises NotFound."""

@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from webapp.credentials.credential import AuthMethod, Credential
 from webapp.credentials.forms import LABELS, CredentialForm, ParsedCredential, parse
-from webapp.credentials.repository import CredentialRepository
+from webapp.credentials.repository import ORDERS, CredentialRepository
 from webapp.credentials.service_account_key import check_key_file
 from webapp.errors import Conflict, Invalid, Stale
 from webapp.nonce import new_nonce
-from webapp.web.addresses import address
+from webapp.records import FIRST_PAGE, Wanted
+from webapp.web.addresses import address, list_context, wanted_page
 from webapp.web.forms import read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor, principal
@@ -27,8 +28,8 @@ def _repository(request: Request) -> CredentialRepository:
 
 
 async def list_credentials(request: Request) -> Response:
-    """Every registry credential of the account, by name."""
-    context = await _list_context(request, request.query_params.get("q", "").strip()[:200], request.query_params.get("after", ""))
+    """The registry credentials of the account."""
+    context = await _list_context(request, wanted_page(request))
     return render(request, "credentials/list.html", context, fragment="credentials/_rows.html")
 
 
@@ -53,7 +54,7 @@ async def create(request: Request) -> Response:
             notice = _notice("credential-created", parsed)
             if not wants_fragment(request):
                 return done(request, "/registry-credentials", notice)
-            context = await _list_context(request, "", "") | {"notes": parsed.notes, "created": stored}
+            context = await _list_context(request, FIRST_PAGE) | {"notes": parsed.notes, "created": stored}
             return swapped(
                 request, "credentials/_rows.html", context, target="#credentials-rows", events={"closeDialog": True}, notice=notice
             )
@@ -131,16 +132,10 @@ async def delete(request: Request) -> Response:
     return done(request, "/registry-credentials", "credential-deleted")
 
 
-async def _list_context(request: Request, query: str, after: str) -> dict[str, object]:
-    found = await _repository(request).page(actor(request), query=query, after=after)
-    return {
-        "page": found,
-        "query": query,
-        "notes": (),
-        "created": None,
-        "next_url": address("/registry-credentials", {"q": query, "after": found.after}) if found.after else "",
-        "first_url": address("/registry-credentials", {"q": query}) if after else "",
-    }
+async def _list_context(request: Request, wanted: Wanted) -> dict[str, object]:
+    wanted = replace(wanted, order=wanted.order if wanted.order in ORDERS and not wanted.query else "")
+    found = await _repository(request).page(actor(request), wanted)
+    return list_context("/registry-credentials", wanted, found) | {"notes": (), "created": None}
 
 
 def _new_page(request: Request, typed: CredentialForm, errors: dict[str, str], nonce: str, status: int = 200) -> Response:

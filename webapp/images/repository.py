@@ -14,7 +14,7 @@ from webapp.images.user_data import UserData
 from webapp.images.user_data_names import Names, find_names, preview, refer
 from webapp.names import key_of
 from webapp.nonce import spend_nonce
-from webapp.records import Page, page_by_name, refuse_stale, unique_name
+from webapp.records import FIRST_PAGE, Page, Wanted, page_of, refuse_stale, unique_name
 from webapp.reference import same_registry
 from webapp.vault import Vault
 
@@ -26,9 +26,10 @@ _SELECT = (
     " i.updated_at, i.updated_by"
     " FROM images i LEFT JOIN registry_credentials c ON c.id = i.registry_credential_id AND c.account_id = :account_id"
 )
+_CHOICE = "SELECT id, name, host FROM registry_credentials WHERE account_id = :account_id"
 _OWN = "i.account_id = :account_id"
 _OFFICIAL = "(i.account_id IS NULL AND i.withdrawn_at IS NULL)"
-_OF_KIND = {"": f"({_OWN} OR {_OFFICIAL})", "custom": _OWN, "official": _OFFICIAL}
+_OF_KIND = {"": (_OWN, _OFFICIAL), "custom": (_OWN,), "official": (_OFFICIAL,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +58,12 @@ class ImageRepository:
         self._chain = chain
         self._clock = clock
 
-    async def page(self, actor: Actor, *, kind: str = "", query: str = "", after: str = "") -> Page[Image]:
-        """Images by name, 50 a page, of a kind ("", "official", "custom"), whose name holds the query."""
-        select = f"{_SELECT} WHERE {_OF_KIND.get(kind, _OF_KIND[''])}"
-        return await page_by_name(self._database.account(actor.account_id), select, _image, table="i", query=query, after=after)
+    async def page(self, actor: Actor, wanted: Wanted = FIRST_PAGE, *, kind: str = "") -> Page[Image]:
+        """A page of the images of a kind ("", "official", "custom"), by name."""
+        # One statement for each kind: of "this or that" no index tells the order.
+        selects = [f"{_SELECT} WHERE {condition}" for condition in _OF_KIND.get(kind, _OF_KIND[""])]
+        account = self._database.account(actor.account_id)
+        return await page_of(account, selects, _image, table="images", alias="i", wanted=wanted)
 
     async def get(self, actor: Actor, image_id: str) -> Image:
         """One image of the account, or an official one. Raises NotFound."""
@@ -77,12 +80,17 @@ class ImageRepository:
 
     async def credential_choices(self, actor: Actor, host: str, chosen: str = "") -> list[CredentialChoice]:
         """The registry credentials that can be chosen: those for this host first, then by name; at most 500, the chosen one among them."""
-        rows = await self._database.account(actor.account_id).fetch_all(
-            "SELECT id, name, host FROM registry_credentials WHERE account_id = :account_id"
-            " ORDER BY CASE WHEN id = :chosen THEN 0 WHEN host IN (:host, :alias_1, :alias_2, :alias_3) THEN 1 ELSE 2 END, name_key"
-            " LIMIT :limit",
-            {"host": host, "chosen": chosen, "limit": MOST_CHOICES, **_aliases(host)},
-        )
+        account, aliases = self._database.account(actor.account_id), {**_aliases(host), "host": host}
+        rows = await account.fetch_all(f"{_CHOICE} AND id = :chosen", {"chosen": chosen})
+        for condition, order, values in (
+            (f"host IN (:{', :'.join(aliases)})", "host, name_key", aliases),
+            ("id <> :chosen", "name_key", {"chosen": chosen}),
+        ):
+            known, left = {row["id"] for row in rows}, MOST_CHOICES - len(rows)
+            more = await account.fetch_all(
+                f"{_CHOICE} AND {condition} ORDER BY {order} LIMIT :limit", {**values, "limit": left + len(known)}
+            )
+            rows += [row for row in more if row["id"] not in known][:left]
         choices = [CredentialChoice(row["id"], row["name"], row["host"], bool(host) and same_registry(row["host"], host)) for row in rows]
         return sorted(choices, key=lambda choice: (not choice.matches, key_of(choice.name)))
 

@@ -12,7 +12,7 @@ from webapp.images.repository import CredentialChoice, ImageRepository
 from webapp.images.user_data import parse_user_data
 from webapp.nonce import new_nonce
 from webapp.reference import Reference
-from webapp.web.addresses import address
+from webapp.web.addresses import address, list_context, wanted_page
 from webapp.web.forms import Form, read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor, principal
@@ -30,19 +30,11 @@ def _repository(request: Request) -> ImageRepository:
 
 async def list_images(request: Request) -> Response:
     """The catalog: the account's own images and the official ones."""
-    query = request.query_params.get("q", "").strip()[:200]
     kind = request.query_params.get("kind", "")
     kind = kind if kind in _KINDS else ""
-    after = request.query_params.get("after", "")
-    found = await _repository(request).page(actor(request), kind=kind, query=query, after=after)
-    kept = {"q": query, "kind": kind}
-    context = {
-        "page": found,
-        "query": query,
-        "kind": kind,
-        "next_url": address("/images", kept | {"after": found.after}) if found.after else "",
-        "first_url": address("/images", kept) if after else "",
-    }
+    wanted = wanted_page(request)
+    found = await _repository(request).page(actor(request), wanted, kind=kind)
+    context = list_context("/images", wanted, found, {"kind": kind}) | {"kind": kind}
     return render(request, "images/list.html", context, fragment="images/_rows.html")
 
 

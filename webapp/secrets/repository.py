@@ -10,7 +10,7 @@ from webapp.database import AccountTransaction, Batch, Database, Row
 from webapp.errors import Conflict, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.nonce import spend_nonce
-from webapp.records import Page, page_by_name, refuse_stale, unique_name
+from webapp.records import FIRST_PAGE, Page, Wanted, page_of, refuse_stale, unique_name
 from webapp.secrets.named_value import Kind, NamedValue, ValueFields, seal_context
 from webapp.vault import Secret, Vault
 
@@ -57,10 +57,10 @@ class NamedValueRepository:
             f" FROM {kind.table} v WHERE v.account_id = :account_id"
         )
 
-    async def page(self, actor: Actor, *, query: str = "", after: str = "") -> Page[NamedValue]:
-        """Those by name, 50 a page, whose name holds the query."""
+    async def page(self, actor: Actor, wanted: Wanted = FIRST_PAGE) -> Page[NamedValue]:
+        """A page of them, by name."""
         account = self._database.account(actor.account_id)
-        return await page_by_name(account, self._select, _named_value, table="v", query=query, after=after)
+        return await page_of(account, [self._select], _named_value, table=self.kind.table, alias="v", wanted=wanted)
 
     async def get(self, actor: Actor, record_id: str) -> NamedValue:
         """One of them. Raises NotFound."""

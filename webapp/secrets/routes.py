@@ -8,10 +8,11 @@ from starlette.routing import BaseRoute
 
 from webapp.errors import Conflict, Invalid, Stale
 from webapp.nonce import new_nonce
+from webapp.records import FIRST_PAGE, Wanted
 from webapp.secrets.forms import LABELS, ValueForm, parse
 from webapp.secrets.named_value import KINDS, Kind, NamedValue
 from webapp.secrets.repository import NamedValueRepository
-from webapp.web.addresses import address
+from webapp.web.addresses import address, list_context, wanted_page
 from webapp.web.forms import MOST_BODY, read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor, principal
@@ -27,7 +28,7 @@ def repository(request: Request, kind: Kind) -> NamedValueRepository:
 
 async def list_values(request: Request, kind: Kind) -> Response:
     """All of the account, by name."""
-    context = await _list_context(request, kind, request.query_params.get("q", "").strip()[:200], request.query_params.get("after", ""))
+    context = await _list_context(request, kind, wanted_page(request))
     return render(request, "secrets/list.html", context, fragment="secrets/_rows.html")
 
 
@@ -52,7 +53,7 @@ async def create(request: Request, kind: Kind) -> Response:
             notice = f"{kind.noun}-created"
             if not wants_fragment(request):
                 return done(request, kind.path, notice)
-            context = await _list_context(request, kind, "", "") | {"created": stored}
+            context = await _list_context(request, kind, FIRST_PAGE) | {"created": stored}
             return swapped(request, "secrets/_rows.html", context, target="#secrets-rows", events={"closeDialog": True}, notice=notice)
     return _new_page(request, kind, typed, errors, form.text("form_nonce"), status=422)
 
@@ -95,16 +96,9 @@ async def delete(request: Request, kind: Kind) -> Response:
     return done(request, kind.path, f"{kind.noun}-deleted")
 
 
-async def _list_context(request: Request, kind: Kind, query: str, after: str) -> dict[str, object]:
-    found = await repository(request, kind).page(actor(request), query=query, after=after)
-    return {
-        "kind": kind,
-        "page": found,
-        "query": query,
-        "created": None,
-        "next_url": address(kind.path, {"q": query, "after": found.after}) if found.after else "",
-        "first_url": address(kind.path, {"q": query}) if after else "",
-    }
+async def _list_context(request: Request, kind: Kind, wanted: Wanted) -> dict[str, object]:
+    found = await repository(request, kind).page(actor(request), wanted)
+    return list_context(kind.path, wanted, found) | {"kind": kind, "created": None}
 
 
 def _new_page(request: Request, kind: Kind, typed: ValueForm, errors: dict[str, str], nonce: str, status: int = 200) -> Response:

@@ -27,3 +27,17 @@ ALTER TABLE agents DROP COLUMN last_outcome;
 ALTER TABLE agents DROP COLUMN last_outcome_at;
 ALTER TABLE agents DROP COLUMN last_error;
 ALTER TABLE registry_credentials DROP COLUMN last_used_at;
+
+-- Each list is read in the order of an index, from any of its keys on.
+
+CREATE INDEX registry_credentials_by_host ON registry_credentials (account_id, host, name_key, id);
+
+CREATE INDEX registry_credentials_by_replaced ON registry_credentials (account_id, replaced_at, id);
+
+DROP INDEX agents_sorted;
+
+DROP INDEX agents_bootstrap_token;
+
+CREATE INDEX agents_revoked ON agents (account_id, name_key, id) WHERE revoked_at IS NOT NULL;
+
+CREATE INDEX agents_bootstrap_token ON agents (bootstrap_token_id, name_key, id);
