@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest
 UV = env -u UV_DEFAULT_INDEX -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS uv --quiet
 EXPORT = $(UV) export --frozen --no-header --no-annotate --no-emit-project
 
-.PHONY: help run test bench lint format screenshot lock clean venv-run venv-dev
+.PHONY: help run test battery bench lint format screenshot lock clean venv-run venv-dev
 .DEFAULT_GOAL = help
 
 help: ## show these lines
@@ -23,6 +23,9 @@ test: venv-dev ## lint, types and every test; ARGS="-k name" is for pytest
 	@$(BIN)/python tools/system_packages.py
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST) $(ARGS)
+
+battery: venv-dev ## the long form of the checks that have a short one among the tests: 5 minutes
+	@$(BIN)/python -m tests.real.hand_over_history --runs 100 $(ARGS)
 
 lint: venv-dev ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check
