@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from bench.furnish import furnish
 from bench.load import Measured, wrk
-from bench.report import write
+from bench.pages import pages
+from bench.report import Facts, write
 from bench.servers import openbao, ours, uvicorn_app
 from webapp.settings import Settings
 
@@ -44,9 +45,11 @@ def main() -> None:
         folder = Path(name)
         results = _side_by_side(folder, options)
         results |= _stampede(folder, options)
+        facts = None
         if options.million:
-            results |= _as_it_grows(folder, options)
-    write(results, options.rounds)
+            grown, facts = _as_it_grows(folder, options)
+            results |= grown
+    write(results, options.rounds, facts)
 
 
 def _store(folder: Path, name: str, agents: int) -> tuple[dict[str, str], Path]:
@@ -98,7 +101,7 @@ def _stampede(folder: Path, options: argparse.Namespace) -> Results:
     return results
 
 
-def _as_it_grows(folder: Path, options: argparse.Namespace) -> Results:
+def _as_it_grows(folder: Path, options: argparse.Namespace) -> tuple[Results, Facts]:
     results: Results = defaultdict(list)
     few_environ, few_tokens = _store(folder, "few", 1_000)
     many_environ, many_tokens = _store(folder, "many", options.million)
@@ -106,7 +109,9 @@ def _as_it_grows(folder: Path, options: argparse.Namespace) -> Results:
     chosen = random.Random(1).sample(lines, min(len(lines), 10_000 + options.rounds * 12_000 * options.seconds))  # noqa: S311  a fair choice
     hot, cold = folder / "hot.tokens", folder / "cold.tokens"
     hot.write_text("\n".join(chosen[:10_000]) + "\n")
-    with ours(few_environ, folder) as few, ours(many_environ, folder / "") as many:
+    _read_whole(folder / "many")  # what a disk costs is the stampede's row; this one is about size
+    (folder / "second").mkdir()
+    with ours(few_environ, folder) as few, ours(many_environ, folder / "second") as many:
         wrk(few.url + PATH, few_tokens, seconds=3)
         wrk(many.url + PATH, hot, seconds=5)
         for number in range(options.rounds):
@@ -115,7 +120,15 @@ def _as_it_grows(folder: Path, options: argparse.Namespace) -> Results:
             results["few hot"].append(wrk(few.url + PATH, few_tokens, seconds=options.seconds))
             results["many hot"].append(wrk(many.url + PATH, hot, seconds=options.seconds))
             results["many once"].append(wrk(many.url + PATH, cold, seconds=options.seconds))
-    return results
+        facts = Facts(many.started_in, many.private_mib, pages(many.url, options.million))
+    return results, facts
+
+
+def _read_whole(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
 
 
 def _drop_caches() -> None:

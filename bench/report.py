@@ -2,22 +2,34 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import log10
 from pathlib import Path
 from statistics import median
 
 from bench.load import Measured
+from bench.pages import Timed
 
 FOLDER = Path(__file__).parent / "results"
 
 NOTES = """\
-What each one does for a request: *ours* reads the token, its agent, image and credential in one join, checks the token's MAC, writes and
-syncs an audit row with its MAC, opens the credential, and logs a line; all security headers are on. *Bare* is a Starlette route that
-answers the same document and does nothing else. *OpenBao* is OpenBao 2 with raft and a file audit device (which it writes and does not
-sync), on all cores, reading one KV v2 secret with one token. *Naive* is `databases` as its README shows, on the same store. All ran on
-one machine with two cores that they shared with the client (wrk, one thread), in turn; medians of the rounds.
+What each one does for a request: *ours* checks the token's MAC, makes sure that the sealed rows that it keeps are the latest or reads them
+in one join, writes and syncs an audit row with its MAC, opens the credential, and logs a line; all security headers are on. *Bare* is a
+Starlette route that answers the same document and does nothing else. *OpenBao* is OpenBao 2 with raft and a file audit device (which it
+writes and does not sync), on all cores, reading one KV v2 secret with one token. *Naive* is `databases` as its README shows, on the same
+store. All ran on one machine with two cores that they shared with the client (wrk, one thread), in turn; medians of the rounds. Before the
+rows with *many* records the database was read once, so that it was in the system's memory; before the stampede nothing of it was.
 """
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of the server with the many rows: seconds to its first answer, private memory at the end, and its pages' times by what they show."""
+
+    started_in: float
+    private_mib: float
+    pages: Mapping[str, Timed]
 
 
 def ratios(results: Mapping[str, Sequence[Measured]]) -> dict[str, float]:
@@ -42,14 +54,21 @@ def ratios(results: Mapping[str, Sequence[Measured]]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in found.items()}
 
 
-def write(results: Mapping[str, Sequence[Measured]], rounds: int) -> None:
+def write(results: Mapping[str, Sequence[Measured]], rounds: int, facts: Facts | None) -> None:
     """Write `results/<date>.md`, `results/latest.json` and `results/latest.svg`."""
     FOLDER.mkdir(exist_ok=True)
     today = datetime.now(UTC).date().isoformat()
     found = ratios(results)
-    (FOLDER / "latest.json").write_text(json.dumps({"rounds": rounds, "ratios": found}, indent=2) + "\n")
+    document: dict[str, object] = {"rounds": rounds, "ratios": found}
+    if facts is not None:
+        document |= {
+            "start_seconds": round(facts.started_in, 2),
+            "private_mib": round(facts.private_mib),
+            "pages_p95_ms": {what: round(timed.p95, 1) for what, timed in facts.pages.items()},
+        }
+    (FOLDER / "latest.json").write_text(json.dumps(document, indent=2) + "\n")
     (FOLDER / "latest.svg").write_text(_chart(results))
-    (FOLDER / f"{today}.md").write_text(_table(results, found, rounds, today))
+    (FOLDER / f"{today}.md").write_text(_table(results, found, rounds, today) + _facts(facts))
     print(json.dumps(found, indent=2))
 
 
@@ -65,6 +84,20 @@ def _table(results: Mapping[str, Sequence[Measured]], found: Mapping[str, float]
         lines.append(f"| {name} | {middle[0]:,.0f} | {middle[1]:.2f} | {middle[2]:.1f} | {sum(one.errors for one in measured)} |")
     lines += ["", "| ratio | ours to the other |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in found.items()), "", NOTES]
     return "\n".join(lines)
+
+
+def _facts(facts: Facts | None) -> str:
+    if facts is None:
+        return ""
+    lines = [
+        "",
+        f"With the many rows: first answer {facts.started_in:.2f} s after the process's start, private memory {facts.private_mib:.0f} MiB.",
+        "",
+        "| page, with the many rows | p50 ms | p95 ms | most ms |",
+        "| --- | --- | --- | --- |",
+        *(f"| {what} | {timed.p50:.1f} | {timed.p95:.1f} | {timed.most:.1f} |" for what, timed in facts.pages.items()),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _chart(results: Mapping[str, Sequence[Measured]]) -> str:
