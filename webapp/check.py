@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from webapp.credentials import credential
 from webapp.database import Database, Row
+from webapp.names import printable
 from webapp.secrets import named_value
 from webapp.vault import SealBroken, SealContext, Vault
 
@@ -57,13 +58,8 @@ async def check_store(database: Database, vault: Vault) -> CheckReport:
                     vault.open(row["sealed"], table.place(row))
                     opened += 1
                 except SealBroken as error:
-                    broken.append(f"{table.noun} {_printable(row['name'])} ({_printable(row['id'])}) does not open: {error}")
+                    broken.append(f"{table.noun} {printable(row['name'])} ({printable(row['id'])}) does not open: {error}")
             after = rows[-1]["id"]
         lines += [*broken, f"{table.noun}s: {opened} open, {len(broken)} do not"]
         ok = ok and not broken
     return CheckReport(ok=ok, lines=tuple(lines))
-
-
-def _printable(text: str) -> str:
-    """What the database holds, on a terminal: whoever can write to it could put escapes there."""
-    return "".join(character if character.isprintable() else "?" for character in text)

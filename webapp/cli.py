@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from webapp import __version__
 from webapp.clock import DAY, HOUR, MINUTE
 from webapp.errors import AppError, ConfigurationError
+from webapp.names import printable
 from webapp.settings import VARIABLES, Settings, unknown_variables
 
 CANNOT_START, INTERRUPTED = os.EX_CONFIG, 128 + 2
@@ -132,4 +133,4 @@ def _run(settings: Settings, name: str, arguments: dict[str, str | int | bool], 
 
 
 def _say(sentence: str) -> None:
-    sys.stderr.write(f"registry-credentials: {' '.join(sentence.split())}\n")
+    sys.stderr.write(f"registry-credentials: {printable(' '.join(sentence.split()))}\n")

@@ -80,3 +80,8 @@ def _refuse_characters(text: str, what: str, *, allowed: str) -> None:
             continue
         kind = _REFUSED.get(category, "an invisible character")
         raise ValueError(f"Character {position} of the {what} (U+{ord(character):04X}) is {kind}. Take it out.")
+
+
+def printable(text: str) -> str:
+    """What the database holds, on a terminal: whoever can write to it could put escapes there."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -179,6 +179,28 @@ async def test_who_fails_is_told_why_and_leaves_nothing_and_the_others_go_on(des
     assert len(desk.commits) == 1
 
 
+async def test_who_fails_when_told_keeps_nobody_from_being_told(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Exception | None] = []
+
+    def failing(error: Exception | None) -> None:
+        raise LookupError("of the one who was told")
+
+    def write(batch: Batch) -> None:
+        batch.write(INSERT, {"id": None, "text": "x"})
+
+    def refused(batch: Batch) -> None:
+        raise LookupError("of the one who took part")
+
+    for done in (failing, told.append, failing, told.append):
+        desk.writer.queue(write, done)
+    desk.writer.queue(refused, failing)
+    desk.writer.queue(refused, told.append)
+    await desk.note(100)
+    assert [str(one) for one in told] == ["of the one who took part", "None", "None"]
+    assert len(desk.on_disk()) == 5
+    assert "somebody who took part in a batch failed after it had ended" in caplog.text
+
+
 async def test_hooks_say_how_it_ended_and_not_before(desk: Desk) -> None:
     told: list[tuple[str, bool]] = []
 

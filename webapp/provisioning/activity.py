@@ -93,6 +93,11 @@ class Activity:
                 await self._write_some(notes, sql)
                 await asyncio.sleep(SLOWLY if slowly or self._lately > RUSH else 0)
 
+    async def finish(self) -> None:
+        """Write all that is noted, and do not wait for a rush to end. Raises Unavailable."""
+        self._lately = 0
+        await self.write()
+
     async def _write_some(self, notes: Notes, sql: str) -> None:
         some = list(islice(notes.items(), CHUNK))
 
@@ -118,6 +123,6 @@ async def written_soon(database: Database) -> AsyncIterator[Activity]:
         with suppress(asyncio.CancelledError):
             await running
         try:
-            await activity.write()
+            await activity.finish()
         except Unavailable:
             _logger.warning("when agents were last here could not be written at the end; the audit log has it")

@@ -1,0 +1,178 @@
+"""Which writes make what was kept of an account's rows too old."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from webapp.clock import system_clock
+from webapp.database import Batch, Database
+from webapp.database.generations import QUIET, is_quiet
+from webapp.database.migrations import migrate
+from webapp.database.sqlite import url_of
+from webapp.provisioning import repository
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+LOUD = {
+    "accounts": "an agent without an image of its own gets the account's default image",
+    "agent_tokens": "a token that was revoked hands over nothing",
+    "agents": "which image it gets, its name, and whether it is revoked",
+    "bootstrap_tokens": "seldom written",
+    "image_secrets": "seldom written",
+    "image_variables": "seldom written",
+    "images": "the reference, the credential, the user data",
+    "members": "seldom written",
+    "registry_credentials": "the sealed value itself",
+    "secrets": "seldom written",
+    "variables": "seldom written",
+}
+"""Tables whose writes raise the generation, and why: because a hand-over is made of them, or because it costs nothing."""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 FROM agents",
+        " select name FROM images",
+        "INSERT INTO agents (id) VALUES (:id)",
+        "INSERT INTO accounts (id) VALUES (:id) ON CONFLICT (id) DO NOTHING",
+        "UPDATE sessions SET seen_at = :now WHERE account_id = :account_id",
+        "UPDATE agent_activity SET last_seen_at = :at",
+        "DELETE FROM form_nonces WHERE spent_at < :now",
+        "INSERT INTO audit_log (chain) VALUES (:chain)",
+    ],
+)
+def test_reading_adding_and_what_is_written_all_the_time_change_nothing_that_was_kept(sql: str) -> None:
+    assert is_quiet(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE agents SET revoked_at = :now",
+        "update  registry_credentials\n SET sealed = :sealed",
+        "UPDATE agents SET revoked_at = :now WHERE id = :id RETURNING name",
+        "DELETE FROM registry_credentials WHERE id = :id",
+        "INSERT INTO images (id) VALUES (:id) ON CONFLICT (id) DO UPDATE SET name = :name",
+        "INSERT OR REPLACE INTO agents (id) VALUES (:id)",
+        "REPLACE INTO agents (id) VALUES (:id)",
+        "WITH old AS (SELECT 1) DELETE FROM agents",
+        "ALTER TABLE agents ADD COLUMN more TEXT",
+        "DROP TABLE sessions",
+        "UPDATE audit_log_of_old SET x = 1",
+    ],
+)
+def test_everything_else_does(sql: str) -> None:
+    assert not is_quiet(sql)
+
+
+def test_no_table_that_a_hand_over_is_made_of_is_quiet() -> None:
+    tables = set(re.findall(r"(?:FROM|JOIN) (\w+)", repository._INTENDED))
+    assert tables == {"agent_tokens", "agents", "accounts", "images", "registry_credentials"}
+    assert tables.isdisjoint(QUIET)
+
+
+def test_every_table_that_is_written_is_on_one_of_the_two_lists() -> None:
+    written = set()
+    for path in (ROOT / "webapp").rglob("*.py"):
+        text = path.read_text("utf-8")
+        written |= set(re.findall(r"""["'](?:UPDATE|DELETE FROM|INSERT INTO) ([\w{}.]+)""", text))
+        written |= set(re.findall(r"""\.(?:insert|update)\(\s*f?"(\w+)["']""", text))
+    ours = {"installation", "keyring", "migrations"}  # written at the start only, before anything is kept
+    templates = {name for name in written if "{" in name}
+    assert templates == {"{table}", "{self.kind.table}", "image_{store}"}, "these stand for tables that are named elsewhere, or in LOUD"
+    unknown = {name for name in written - templates if name not in QUIET and name not in LOUD and name not in ours}
+    assert unknown == set()
+    assert not QUIET & LOUD.keys()
+    assert {"agents", "agent_tokens", "sessions", "registry_credentials", "images"} <= written, "the search finds them"
+
+
+@pytest.fixture
+async def database(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Database]:
+    opened = await Database.open(url_of(tmp_path / "store.sqlite3"))
+    await migrate(opened, system_clock)
+    async with opened.transaction() as transaction:
+        for account_id in ("alices", "charlies"):
+            await transaction.execute(
+                "INSERT INTO accounts (id, name, version, created_at) VALUES (:id, 'x', 1, 1)",
+                {"id": account_id},
+            )
+    yield opened
+    await opened.close()
+
+
+RENAME = "UPDATE accounts SET name = 'y' WHERE id = :account_id"
+
+
+def of_both(database: Database) -> tuple[int, int]:
+    return database.generation("alices"), database.generation("charlies")
+
+
+async def test_a_write_raises_its_own_accounts_generation(database: Database) -> None:
+    before = of_both(database)
+    async with database.account("alices").transaction() as transaction:
+        await transaction.execute(RENAME)
+        assert of_both(database) == before, "not before it is committed: nobody else reads meanwhile"
+    assert of_both(database) == (before[0] + 1, before[1])
+    async with database.account("alices").transaction() as transaction:
+        await transaction.fetch_one(RENAME + " RETURNING name")
+        await transaction.fetch_all(RENAME + " RETURNING name")
+    assert of_both(database) == (before[0] + 2, before[1]), "once for each transaction"
+
+
+async def test_a_write_that_names_no_account_raises_every_generation(database: Database) -> None:
+    before = of_both(database)
+    async with database.transaction() as transaction:
+        await transaction.execute("UPDATE accounts SET name = 'z'")
+    assert of_both(database) == (before[0] + 1, before[1] + 1)
+
+
+async def test_a_write_that_was_rolled_back_raises_it_too(database: Database) -> None:
+    before = of_both(database)
+    with pytest.raises(LookupError):
+        async with database.account("alices").transaction() as transaction:
+            await transaction.execute(RENAME)
+            raise LookupError
+    assert of_both(database) == (before[0] + 1, before[1])
+
+
+async def test_reading_and_quiet_tables_raise_none(database: Database) -> None:
+    before = of_both(database)
+    async with database.account("alices").transaction() as transaction:
+        await transaction.fetch_all("SELECT id FROM accounts WHERE id = :account_id")
+        await transaction.execute("DELETE FROM form_nonces WHERE account_id = :account_id")
+    assert of_both(database) == before
+
+
+async def test_what_a_batch_writes_raises_it_before_the_next_one_reads(database: Database) -> None:
+    before = database.generation("alices")
+    seen: list[int] = []
+
+    def rename(batch: Batch) -> None:
+        batch.write(RENAME, {"account_id": "alices"})
+        seen.append(database.generation("alices"))
+
+    def note(batch: Batch) -> None:
+        batch.note("UPDATE accounts SET version = 2 WHERE id = :account_id", {"account_id": "alices"})
+        seen.append(database.generation("alices"))
+
+    await database.submit(rename)
+    await database.submit(note)
+    assert seen == [before, before + 1], "what this very batch reads is from before it"
+    assert database.generation("alices") == before + 1, "and what is only noted raises none"
+
+
+async def test_a_batch_that_cannot_be_written_raises_it_too(database: Database) -> None:
+    before = database.generation("alices")
+
+    def broken(batch: Batch) -> None:
+        batch.write(RENAME, {"account_id": "alices"})
+        batch.write("INSERT INTO accounts (id) VALUES (NULL)", {})
+
+    with pytest.raises(Exception, match="nothing was released"):
+        await database.submit(broken)
+    assert database.generation("alices") == before + 1
