@@ -35,7 +35,7 @@ FOUNDATION = {
 }
 WEB = {"web"}
 SLICES = {"accounts", "agents", "audit", "credentials", "images", "provisioning", "secrets"}
-TOP = {"__main__", "app", "check", "cli", "commands", "control", "http_protocol", "serve", "store"}
+TOP = {"__main__", "app", "check", "cli", "commands", "control", "http_protocol", "rotation", "sealed_values", "serve", "store"}
 AGENT = {"reference_agent"}
 """The program on the other machine: it shares the grammar of references with the server, what withholds a secret, and nothing else."""
 SHARED_WITH_AGENT = ("webapp.reference", "webapp.withheld")

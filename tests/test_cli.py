@@ -25,6 +25,8 @@ COMMANDS = {
     "create-admin": ["create-admin", "--email", "ana@example.com", "--password-stdin"],
     "bootstrap-token": ["bootstrap-token"],
     "check": ["check"],
+    "rotate-key": ["rotate-key"],
+    "rewrap-root": ["rewrap-root", "--to", "/nonexistent/root.key"],
 }
 
 
@@ -83,6 +85,14 @@ def test_check_says_that_all_is_well(shell: Shell) -> None:
     checked = shell("check")
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "registry credentials: 0 open, 0 do not" in checked.stdout.splitlines()
+
+
+def test_a_rotation_says_what_it_did(shell: Shell) -> None:
+    first, second = shell("rotate-key"), shell("rotate-key")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout == "Key 5 seals now; 0 values were put under it.\nKey 1 is retired: nothing that is stored needs it. Backups may.\n"
+    assert second.stdout.startswith("Key 6 seals now; 0 values")
+    assert shell("check").returncode == 0
 
 
 def test_alone_it_says_where_the_new_root_key_is_and_only_a_token_goes_to_standard_output(tmp_path: Path) -> None:

@@ -96,11 +96,11 @@ async def test_credentials_are_sorted_by_registry_and_by_when_they_were_replaced
         house.clock.advance(MINUTE)
     page = (await alice.get("/registry-credentials")).text
     shown = {}
-    for label in ("Name", "Registry", "Replaced last", "Replaced first"):
+    for label in ("Name", "Registry", "Newest", "Oldest"):
         url = link(page, f"{label}</a>")  # and not "Registry Credentials"
         assert url is not None
         shown[label] = names((await alice.get(url)).text)
-    assert shown == {"Name": [*"abcd"], "Registry": [*"dabc"], "Replaced last": [*"cdab"], "Replaced first": [*"badc"]}
+    assert shown == {"Name": [*"abcd"], "Registry": [*"dabc"], "Newest": [*"cdab"], "Oldest": [*"badc"]}
     assert names((await alice.get("/registry-credentials?order=nonsense")).text) == [*"abcd"]
 
 

@@ -94,6 +94,16 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--description", default="", help="what it is for, at most 500 characters")
     token.add_argument("--allow-reenrolment", action="store_true", help="machines installed again may enrol under their old names")
     command("check", _check, "open every sealed value, showing none", "The exit status is 1 when one does not open.")
+    command(
+        "rotate-key",
+        _rotate_key,
+        "make a new key and put all that is sealed under it",
+        "Goes on while the server runs, and after a kill. The old key is retired when nothing needs it any more.",
+    )
+    rewrap = command(
+        "rewrap-root", _rewrap_root, "wrap the keyring under another root key", "Nothing is sealed anew. Then set WEBAPP_ROOT_KEY_FILE."
+    )
+    rewrap.add_argument("--to", required=True, metavar="FILE", help="the new root key's file; made, with mode 0400, when it is not there")
     commands.add_parser("agent", help="be the agent on a machine: enroll, pull", add_help=False)
     return parser
 
@@ -119,6 +129,14 @@ def _bootstrap_token(settings: Settings, options: argparse.Namespace) -> int:
 
 def _check(settings: Settings, options: argparse.Namespace) -> int:
     return _run(settings, "check", {})
+
+
+def _rotate_key(settings: Settings, options: argparse.Namespace) -> int:
+    return _run(settings, "rotate-key", {})
+
+
+def _rewrap_root(settings: Settings, options: argparse.Namespace) -> int:
+    return _run(settings, "rewrap-root", {"to": os.path.abspath(options.to)})  # noqa: PTH100  a link stays a link
 
 
 def _run(settings: Settings, name: str, arguments: dict[str, str | int | bool], given: bytes | None = None) -> int:

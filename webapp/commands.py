@@ -1,13 +1,16 @@
 """The commands that work on an open store. They run in the server when there is one, and here when there is none: in this same code."""
 
 import logging
+import os
 import pwd
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from webapp.actor import Actor
-from webapp.errors import AppError, Invalid, TooMany, Unavailable
+from webapp.errors import AppError, ConfigurationError, Invalid, TooMany, Unavailable
+from webapp.rotation import Progress, rewrap_root, rotate
 from webapp.store import Store
 from webapp.vault import Secret
 
@@ -39,12 +42,17 @@ class _Refusal(AppError):
     """The command cannot be done, for the reason that the text gives."""
 
 
-async def execute(store: Store, command: Command, uid: int) -> Outcome:
-    """Do it, in the name of this user of the operating system. Whatever goes wrong is an outcome, too."""
+async def execute(store: Store, command: Command, uid: int, progress: Progress = lambda done, total: None) -> Outcome:
+    """Do it, in the name of this user of the operating system, and tell how far it is. Whatever goes wrong is an outcome, too."""
     try:
-        return await COMMANDS[command.name](store, command, await _actor(store, uid))
+        actor = await _actor(store, uid)
+        if command.name in LONG_COMMANDS:
+            return await LONG_COMMANDS[command.name](store, command, actor, progress)
+        return await COMMANDS[command.name](store, command, actor)
     except (Unavailable, TooMany) as error:
         return Outcome(TRY_LATER, stderr=_said(str(error)))
+    except ConfigurationError as error:
+        return Outcome(os.EX_CONFIG, stderr=_said(str(error)))
     except Invalid as error:
         return Outcome(REFUSED, stderr="".join(_said(sentence) for sentence in error.errors.values()))
     except AppError as error:
@@ -95,6 +103,29 @@ async def _check(store: Store, command: Command, actor: Actor) -> Outcome:
     return Outcome(DONE if report.ok else REFUSED, "".join(f"{line}\n" for line in report.lines))
 
 
+async def _rotate_key(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
+    done = await rotate(store, actor, progress)
+    lines = ["Went on with a rotation that was not finished."] if done.resumed else []
+    lines.append(f"Key {done.key} seals now; {done.values:,} values were put under it.")
+    lines += [f"Key {key} is retired: nothing that is stored needs it. Backups may." for key in done.retired]
+    if done.broken:
+        lines += [*done.broken, "Their key stays in use. Enter them again, and rotate again."]
+    return Outcome(REFUSED if done.broken else DONE, "".join(f"{line}\n" for line in lines))
+
+
+async def _rewrap_root(store: Store, command: Command, actor: Actor) -> Outcome:
+    path = Path(str(command.arguments["to"]))
+    if not path.is_absolute():
+        raise _Refusal("The new root key's file has to be named with its whole path.")
+    root = await rewrap_root(store, actor, path)
+    return Outcome(
+        DONE,
+        f"The keyring is wrapped by the root key with fingerprint {root.fingerprint} in {path} now.\n"
+        f"Set WEBAPP_ROOT_KEY_FILE={path} before the next start, and keep a copy of the file away from this machine.\n"
+        "Keep the old root key as long as you keep backups that were made under it.\n",
+    )
+
+
 def _is_text(value: bytes) -> bool:
     try:
         value.decode("utf-8")
@@ -111,4 +142,6 @@ COMMANDS: Mapping[str, Callable[[Store, Command, Actor], Awaitable[Outcome]]] = 
     "create-admin": _create_admin,
     "bootstrap-token": _bootstrap_token,
     "check": _check,
+    "rewrap-root": _rewrap_root,
 }
+LONG_COMMANDS: Mapping[str, Callable[[Store, Command, Actor, Progress], Awaitable[Outcome]]] = {"rotate-key": _rotate_key}

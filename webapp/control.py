@@ -2,12 +2,13 @@
 
 The socket has mode 0600 from its first moment on, and the peer has to be this very user or root. The server
 says `{"ready": true}` first, so that one which hangs is told from one which works; then one line of JSON each
-way: `{"command", "arguments", "secret"}` and `{"exit", "stdout", "stderr"}`.
+way: `{"command", "arguments", "secret"}` and `{"exit", "stdout", "stderr"}`; a long command says `{"progress": [done, total]}` before.
 """
 
 import asyncio
 import base64
 import binascii
+import io
 import json
 import logging
 import os
@@ -21,9 +22,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Any
 
-from webapp.commands import COMMANDS, TRY_LATER, Command, Outcome, execute
+from webapp.commands import COMMANDS, LONG_COMMANDS, TRY_LATER, Command, Outcome, execute
 from webapp.errors import ConfigurationError, StoreLocked
 from webapp.log import set_up_logging
+from webapp.rotation import Progress
 from webapp.settings import Settings
 from webapp.store import Store, open_store
 from webapp.vault import Secret
@@ -38,9 +40,14 @@ _REQUEST_SECONDS = 10.0
 _ANSWER_SECONDS = 3600.0  # `check` opens every value that there is
 _STOP_SECONDS = 5.0
 _PATIENCE_SECONDS = 5.0
+_TELL_SECONDS = 0.2
 _LONGEST_PATH = 100  # bytes; struct sockaddr_un has room for 108 on Linux (unix(7)) and for 104 on macOS
 
 _logger = logging.getLogger(__name__)
+
+
+def _no_progress(done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 @asynccontextmanager
@@ -61,10 +68,11 @@ def run_command_line(settings: Settings, name: str, arguments: Mapping[str, str 
     forbid_core_dumps()
     # A command says the same in the server and here, so that here only warnings are logged, unless more is asked for.
     set_up_logging("warning" if settings.log_level == "info" else settings.log_level)
-    return run_command(settings, Command(name, arguments, None if given is None else Secret(given)))
+    command = Command(name, arguments, None if given is None else Secret(given))
+    return run_command(settings, command, progress=_bar if sys.stderr.isatty() else _no_progress)
 
 
-def run_command(settings: Settings, command: Command, *, patience: float = _PATIENCE_SECONDS) -> Outcome:
+def run_command(settings: Settings, command: Command, *, patience: float = _PATIENCE_SECONDS, progress: Progress = _no_progress) -> Outcome:
     """Run the command in the server, or here when none answers.
 
     Waits up to `patience` seconds for a server that is just starting or for another command, and for the
@@ -72,18 +80,18 @@ def run_command(settings: Settings, command: Command, *, patience: float = _PATI
     """
     deadline = time.monotonic() + patience
     while True:
-        outcome = ask(settings.data_dir, command, patience)
+        outcome = ask(settings.data_dir, command, patience, progress)
         if outcome is not None:
             return outcome
         try:
-            return asyncio.run(_run_here(settings, command))
+            return asyncio.run(_run_here(settings, command, progress))
         except StoreLocked as error:
             if time.monotonic() >= deadline:
                 return _later(f"{error} It does not answer at {SOCKET_NAME} there. Try again, or see what holds the file named lock.")
         time.sleep(0.1)
 
 
-def ask(data_dir: Path, command: Command, patience: float = _PATIENCE_SECONDS) -> Outcome | None:
+def ask(data_dir: Path, command: Command, patience: float = _PATIENCE_SECONDS, progress: Progress = _no_progress) -> Outcome | None:
     """Have the server of that data directory run the command; None when there is none. Raises ConfigurationError."""
     try:
         connection = _connect(data_dir, patience)
@@ -107,7 +115,7 @@ def ask(data_dir: Path, command: Command, patience: float = _PATIENCE_SECONDS) -
         try:
             stream.write(_request_line(command))
             stream.flush()
-            return _outcome(stream.readline(MOST_ANSWER))
+            return _outcome(stream, progress)
         except (OSError, ValueError):
             return _later("The server ended before it answered. Whether it was done, the audit log says.")
 
@@ -142,10 +150,10 @@ async def control_socket(store: Store) -> AsyncIterator[None]:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _run_here(settings: Settings, command: Command) -> Outcome:
+async def _run_here(settings: Settings, command: Command, progress: Progress) -> Outcome:
     async with store_here(settings) as store:
         (settings.data_dir / SOCKET_NAME).unlink(missing_ok=True)  # whoever has the lock knows that nobody listens there
-        return await execute(store, command, os.getuid())
+        return await execute(store, command, os.getuid(), progress)
 
 
 async def _answer(store: Store, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -158,7 +166,7 @@ async def _answer(store: Store, reader: asyncio.StreamReader, writer: asyncio.St
             writer.write(b'{"ready": true}\n')
             await writer.drain()
             command = _command(await asyncio.wait_for(_line(reader), _REQUEST_SECONDS))
-            writer.write(_answer_line(await execute(store, command, uid)))
+            writer.write(_answer_line(await execute(store, command, uid, _teller(writer))))
             await asyncio.wait_for(writer.drain(), _REQUEST_SECONDS)
         except TimeoutError:
             _logger.warning("a command at the control socket was given up: it took longer than %d s to come or to go", _REQUEST_SECONDS)
@@ -167,6 +175,19 @@ async def _answer(store: Store, reader: asyncio.StreamReader, writer: asyncio.St
             writer.write(_answer_line(Outcome(2, stderr=f"registry-credentials: The server did not take the command: {error}\n")))
         finally:
             writer.close()
+
+
+def _teller(writer: asyncio.StreamWriter) -> Progress:
+    """What tells the other end how far it is, a few times a second."""
+    told = 0.0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if done >= total or time.monotonic() - told >= _TELL_SECONDS:
+            told = time.monotonic()
+            writer.write(json.dumps({"progress": [done, total]}).encode() + b"\n")
+
+    return tell
 
 
 def _peer_uid(peer: socket.socket) -> int:
@@ -199,7 +220,7 @@ def _command(line: bytes) -> Command:
         command = Command(str(request["command"]), dict(request["arguments"]), secret)
     except (KeyError, TypeError, ValueError, RecursionError, binascii.Error):
         raise ValueError("it is not in the form of a command.") from None
-    if command.name not in COMMANDS:
+    if command.name not in COMMANDS and command.name not in LONG_COMMANDS:
         raise ValueError("it does not know it. Is the server of the same version?")
     return command
 
@@ -208,8 +229,12 @@ def _answer_line(outcome: Outcome) -> bytes:
     return json.dumps({"exit": outcome.exit, "stdout": outcome.stdout, "stderr": outcome.stderr}).encode() + b"\n"
 
 
-def _outcome(line: bytes) -> Outcome:
-    answer = json.loads(line)
+def _outcome(stream: io.BufferedRWPair, progress: Progress) -> Outcome:
+    answer = json.loads(stream.readline(MOST_ANSWER))
+    while "progress" in answer:
+        done, total = answer["progress"]
+        progress(int(done), int(total))
+        answer = json.loads(stream.readline(MOST_ANSWER))
     return Outcome(int(answer["exit"]), str(answer["stdout"]), str(answer["stderr"]))
 
 
@@ -256,6 +281,15 @@ def _short(data_dir: Path) -> Iterator[Path]:
         link = Path(private, "d")
         link.symlink_to(data_dir)
         yield link
+
+
+def _bar(done: int, total: int) -> None:
+    """A bar on the terminal, written over itself, that goes when all is done."""
+    width = 40
+    share = done / total if total else 1.0
+    text = f"[{'#' * int(width * share):{width}}] {done:,} of {total:,}"
+    sys.stderr.write("\r\x1b[K" + (text if done < total else ""))
+    sys.stderr.flush()
 
 
 def _notice(line: str) -> None:

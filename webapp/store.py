@@ -30,7 +30,7 @@ from webapp.secrets.repository import NamedValueRepository
 from webapp.settings import Settings
 from webapp.vault import KeyringBroken, RootKey, Vault, create_root_key, expected_fingerprint, new_keyring, open_keyring, read_root_key
 
-_KEYRING_SQL = "SELECT id, purpose, state, wrapped, check_value, root_fingerprint, created_at FROM keyring ORDER BY id"
+KEYRING_SQL = "SELECT id, purpose, state, wrapped, check_value, root_fingerprint, created_at FROM keyring ORDER BY id"
 _INSTALLATION_SQL = "SELECT id FROM installation"
 
 
@@ -77,7 +77,7 @@ async def open_store(
         try:
             await migrate(database, clock)
             instance_id = await _begin(database, root, instance_id, clock())
-            rows = await database.fetch_all(_KEYRING_SQL)
+            rows = await database.fetch_all(KEYRING_SQL)
             vault = Vault(open_keyring(rows, root, instance_id), instance_id)
             chain = AuditChain(database, vault, clock)
             await load_official_images(database, settings.official_images_file, clock())
@@ -111,7 +111,7 @@ def _root_key(settings: Settings, notices: Callable[[str], None]) -> tuple[RootK
     A root key is made only when there is no keyring at all. Returns it and the installation's id ("" for
     a new one).
     """
-    found = inspect(settings.database_url, (_INSTALLATION_SQL, _KEYRING_SQL, VERSIONS_SQL))
+    found = inspect(settings.database_url, (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL))
     installation, keyring, versions = found if found is not None else ([], [], [])
     refuse_newer([int(row["number"]) for row in versions])
     if keyring or installation:

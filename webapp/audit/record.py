@@ -36,6 +36,9 @@ ACTOR_KINDS = {
 }
 
 ACTIONS = {
+    "key.rotate": "Key rotation begun",
+    "key.retire": "Key retired",
+    "root_key.change": "Root key changed",
     "account.set_up": "Account set up",
     "account.update": "Settings changed",
     "member.create": "Member created",

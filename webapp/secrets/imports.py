@@ -133,7 +133,12 @@ class ImportRepository:
         ]
 
     def _context(self, actor: Actor, values: NamedValueRepository, import_id: str) -> SealContext:
-        return SealContext(actor.account_id, "env_imports", import_id, "sealed", 1, (actor.accessor or "", values.kind.noun))
+        return seal_context(actor.account_id, import_id, actor.accessor or "", values.kind.noun)
+
+
+def seal_context(account_id: str, import_id: str, session: str, kind: str) -> SealContext:
+    """The place that a kept file is sealed to: to the session that sent it, too."""
+    return SealContext(account_id, "env_imports", import_id, "sealed", 1, (session, kind))
 
 
 def _is_unchanged(entry: EnvEntry, stored: NamedValue | None) -> bool:

@@ -1,7 +1,16 @@
 """The vault: all that touches keys and ciphers. The database is untrusted, and this is why it may be."""
 
-from webapp.vault.envelope import SealBroken, UnknownKey
-from webapp.vault.keyring import Keyring, KeyringBroken, KeyringRow, expected_fingerprint, new_keyring, open_keyring
+from webapp.vault.envelope import SealBroken, UnknownKey, key_id
+from webapp.vault.keyring import (
+    Keyring,
+    KeyringBroken,
+    KeyringRow,
+    expected_fingerprint,
+    new_keyring,
+    next_kek,
+    open_keyring,
+    rewrap_keyring,
+)
 from webapp.vault.root_key import RootKey, create_root_key, read_root_key
 from webapp.vault.secret import Secret
 from webapp.vault.tokens import Token, mint, parse
@@ -21,9 +30,12 @@ __all__ = [
     "Vault",
     "create_root_key",
     "expected_fingerprint",
+    "key_id",
     "mint",
     "new_keyring",
+    "next_kek",
     "open_keyring",
     "parse",
     "read_root_key",
+    "rewrap_keyring",
 ]

@@ -82,6 +82,15 @@ def seal(kek: bytes, kek_id: int, plaintext: bytes, place: bytes) -> bytes:
     return _HEAD.pack(MAGIC, FORMAT, kek_id, wrapped[:_NONCE], wrapped[_NONCE:], nonce) + ciphertext
 
 
+def rewrap(old_kek: bytes, new_kek: bytes, new_id: int, sealed: bytes, place: bytes) -> bytes:
+    """The same sealed value with its data key under another KEK; the value itself is not opened. Raises SealBroken."""
+    old_id = key_id(sealed)
+    _, _, _, wrap_nonce, wrapped, nonce = _HEAD.unpack_from(sealed)
+    dek = unwrap(old_kek, wrap_nonce + wrapped, associated_data("wrap", (old_id,)) + place)
+    rewrapped = wrap(new_kek, dek, associated_data("wrap", (new_id,)) + place)
+    return _HEAD.pack(MAGIC, FORMAT, new_id, rewrapped[:_NONCE], rewrapped[_NONCE:], nonce) + sealed[_HEAD.size :]
+
+
 def key_id(sealed: bytes) -> int:
     """The id of the KEK that the sealed value names. Raises SealBroken when it is none."""
     try:

@@ -46,6 +46,24 @@ def new_keyring(root: RootKey, instance_id: str, now: int) -> list[KeyringRow]:
     return [_new_row(root, instance_id, number, purpose, now) for number, purpose in enumerate(PURPOSES, 1)]
 
 
+def next_kek(rows: Sequence[Mapping[str, Any]], root: RootKey, instance_id: str, now: int) -> KeyringRow:
+    """The row of a KEK that seals from now on. `now` is in Unix milliseconds."""
+    return _new_row(root, instance_id, max(int(row["id"]) for row in rows) + 1, "kek", now)
+
+
+def rewrap_keyring(rows: Sequence[Mapping[str, Any]], root: RootKey, new_root: RootKey, instance_id: str) -> list[KeyringRow]:
+    """The keyring's rows under another root key. Raises as `open_keyring` does."""
+    open_keyring(rows, root, instance_id)
+    return [_rewrapped(dict(row), root, new_root, instance_id) for row in rows]
+
+
+def _rewrapped(row: KeyringRow, root: RootKey, new_root: RootKey, instance_id: str) -> KeyringRow:
+    number, purpose = int(row["id"]), str(row["purpose"])
+    key = _open_row(row, root, instance_id, number, purpose).reveal()
+    place = associated_data("keyring", [instance_id, purpose, number])
+    return row | {"wrapped": wrap(new_root.key.reveal(), key, place), "root_fingerprint": new_root.fingerprint}
+
+
 def _new_row(root: RootKey, instance_id: str, number: int, purpose: str, now: int) -> KeyringRow:
     key = secrets.token_bytes(KEY_BYTES)
     return {

@@ -60,6 +60,31 @@ class Vault:
         kek = self._keyring.kek(envelope.key_id(blob)).reveal()
         return Secret(envelope.open_sealed(kek, blob, place))
 
+    def rewrap(self, blob: bytes, context: SealContext) -> Sealed:
+        """The same value under the KEK that seals now; it is not opened. Raises SealBroken, or UnknownKey."""
+        kek_id = self._keyring.active_kek
+        old = envelope.key_id(blob)
+        if old == kek_id:
+            return Sealed(kek_id, blob)
+        keks = self._keyring.kek(old).reveal(), self._keyring.kek(kek_id).reveal()
+        return Sealed(kek_id, envelope.rewrap(*keks, kek_id, blob, self.place(context)))
+
+    def use(self, keyring: Keyring) -> None:
+        """Go on with this keyring: it has all the keys of the one before."""
+        if not (keyring.keks.keys() >= self._keyring.keks.keys() and keyring.others == self._keyring.others):
+            raise ValueError("a keyring loses no key")
+        self._keyring = keyring
+
+    @property
+    def keks(self) -> set[int]:
+        """The ids of all KEKs."""
+        return set(self._keyring.keks)
+
+    @property
+    def active_kek(self) -> int:
+        """The id of the KEK that seals now."""
+        return self._keyring.active_kek
+
     def place(self, context: SealContext) -> bytes:
         """The place, made ready."""
         whole: list[str | int] = [self.instance_id, context.account_id, context.table, context.record_id, context.field]

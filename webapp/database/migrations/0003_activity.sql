@@ -41,3 +41,17 @@ DROP INDEX agents_bootstrap_token;
 CREATE INDEX agents_revoked ON agents (account_id, name_key, id) WHERE revoked_at IS NOT NULL;
 
 CREATE INDEX agents_bootstrap_token ON agents (bootstrap_token_id, name_key, id);
+
+-- A rotation reads the values of a key in pages.
+
+DROP INDEX registry_credentials_kek;
+
+DROP INDEX secrets_kek;
+
+DROP INDEX env_imports_kek;
+
+CREATE INDEX registry_credentials_kek ON registry_credentials (kek_id, id);
+
+CREATE INDEX secrets_kek ON secrets (kek_id, id);
+
+CREATE INDEX env_imports_kek ON env_imports (kek_id, id);

@@ -1,0 +1,169 @@
+"""`registry-credentials rotate-key` and `rewrap-root`: new keys for what is stored, while it is in use.
+
+A rotation makes a new KEK, which seals from then on, and puts the data key of every value under it; the values themselves are not
+opened. It may be killed at any moment: what is left is done by the next one. The old KEK is retired when no row needs it any more,
+and stays in the keyring for the backups that do.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from webapp.actor import Actor
+from webapp.chain import Event
+from webapp.database import Batch, Row
+from webapp.errors import Conflict
+from webapp.names import printable
+from webapp.sealed_values import SEALED_TABLES, SealedTable
+from webapp.store import KEYRING_SQL, Store
+from webapp.vault import (
+    RootKey,
+    SealBroken,
+    Sealed,
+    create_root_key,
+    next_kek,
+    open_keyring,
+    read_root_key,
+    rewrap_keyring,
+)
+
+CHUNK = 100
+"""Values of one batch: a millisecond or two, which hand-overs wait for."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many are done, and how many there are."""
+
+_INSERT = (
+    "INSERT INTO keyring (id, purpose, state, wrapped, check_value, root_fingerprint, created_at)"
+    " VALUES (:id, :purpose, :state, :wrapped, :check_value, :root_fingerprint, :created_at)"
+)
+_STATE = "UPDATE keyring SET state = :state WHERE id = :id AND purpose = 'kek' AND state = :before"
+
+_REWRAPPED = "UPDATE keyring SET wrapped = :wrapped, root_fingerprint = :root_fingerprint WHERE id = :id"
+
+_rotating = asyncio.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did. `broken` names the values that do not open, and because of which their key is not retired."""
+
+    key: int
+    resumed: bool
+    values: int
+    retired: tuple[int, ...]
+    broken: tuple[str, ...]
+
+
+async def rotate(store: Store, actor: Actor, progress: Progress) -> Rotation:
+    """Put every value under a new KEK, or go on with a rotation that was not finished.
+
+    Raises Conflict while another one runs, ConfigurationError when the root key cannot be read, Unavailable.
+    """
+    if _rotating.locked():
+        raise Conflict("A rotation is running already.", "rotation-running")
+    async with _rotating:
+        rows = await store.database.fetch_all(KEYRING_SQL)
+        resumed = any(row["state"] == "retiring" for row in rows)
+        if not resumed:
+            await _begin(store, actor, rows)
+        # Of every other key: a form may have sealed with the old one a moment before, and be written a moment later.
+        others = sorted(store.vault.keks - {store.vault.active_kek})
+        total = sum([await _count(store, table, old) for old in others for table in SEALED_TABLES])
+        done, broken = 0, list[str]()
+        for old in others:
+            for table in SEALED_TABLES:
+                async for count, sentences in _rewrapped(store, table, old):
+                    done, broken = done + count, broken + sentences
+                    progress(done, max(done, total))
+        retired = [old for old in others if await _retire(store, actor, old)]
+        return Rotation(store.vault.active_kek, resumed, done, tuple(retired), tuple(broken))
+
+
+async def _begin(store: Store, actor: Actor, rows: list[Row]) -> None:
+    """Make a new KEK the one that seals."""
+    root = read_root_key(store.settings.root_key_file)
+    before, row = store.vault.active_kek, next_kek(rows, root, store.vault.instance_id, store.clock())
+    open_keyring([*rows, row], root, store.vault.instance_id)  # raises when the file holds another root key by now
+    async with store.database.transaction() as transaction:
+        await transaction.execute(_INSERT, row)
+        await transaction.execute(_STATE, {"id": before, "state": "retiring", "before": "active"})
+        detail = f"it seals from now on, in place of key {before}"
+        await store.chain.append(transaction, actor, Event("key.rotate", "key", str(row["id"]), f"key {row['id']}", detail=detail))
+    store.vault.use(open_keyring(await store.database.fetch_all(KEYRING_SQL), root, store.vault.instance_id))
+
+
+async def _count(store: Store, table: SealedTable, kek_id: int) -> int:
+    row = await store.database.fetch_one(f"SELECT count(*) AS count FROM {table.table} WHERE kek_id = :kek_id", {"kek_id": kek_id})
+    return 0 if row is None else int(row["count"])
+
+
+async def _rewrapped(store: Store, table: SealedTable, old: int) -> AsyncIterator[tuple[int, list[str]]]:
+    """Rewrap a table's values of this KEK, a chunk at a time: how many, and sentences about those that do not open."""
+    after = ""
+    while rows := await store.database.fetch_all(
+        f"SELECT id, account_id, sealed, {', '.join(table.columns)} FROM {table.table}"
+        " WHERE kek_id = :old AND id > :after ORDER BY id LIMIT :limit",
+        {"old": old, "after": after, "limit": CHUNK},
+    ):
+        after, changed, broken = rows[-1]["id"], [], []
+        for row in rows:
+            try:
+                changed.append((row, store.vault.rewrap(row["sealed"], table.place(row))))
+            except SealBroken as error:
+                broken.append(f"{table.noun} {printable(row['id'])} does not open: {error}")
+        await _write(store, table, old, changed)
+        yield len(changed), broken
+
+
+async def _write(store: Store, table: SealedTable, old: int, changed: list[tuple[Row, Sealed]]) -> None:
+    # Only where the row is still the one that was read: who replaced a value meanwhile has sealed it with the new key.
+    sql = f"UPDATE {table.table} SET sealed = :sealed, kek_id = :new WHERE id = :id AND kek_id = :old AND sealed = :read"
+
+    def write(batch: Batch) -> None:
+        for row, sealed in changed:
+            values = {"sealed": sealed.blob, "new": sealed.kek_id, "id": row["id"], "old": old, "read": row["sealed"]}
+            batch.note(sql, values)  # what is kept of a hand-over opens as before: no key is lost
+
+    await store.database.submit(write)
+
+
+async def _retire(store: Store, actor: Actor, old: int) -> bool:
+    """Retire a KEK that no row needs any more; False while one does, or when it was retired before."""
+    async with store.database.transaction() as transaction:
+        for table in SEALED_TABLES:
+            if await transaction.fetch_one(f"SELECT 1 AS there FROM {table.table} WHERE kek_id = :old LIMIT 1", {"old": old}) is not None:
+                return False
+        row = await transaction.fetch_one(f"{_STATE} RETURNING id", {"id": old, "state": "retired", "before": "retiring"})
+        if row is None:
+            return False
+        await store.chain.append(transaction, actor, Event("key.retire", "key", str(old), f"key {old}", detail="nothing is sealed with it"))
+    return True
+
+
+async def rewrap_root(store: Store, actor: Actor, path: Path) -> RootKey:
+    """Wrap the keyring under the root key in this file, which is made when it is not there; returns that key.
+
+    The keys stay the same, so nothing is sealed anew. Raises ConfigurationError, Conflict, Unavailable.
+    """
+    root = read_root_key(store.settings.root_key_file)
+    async with _rotating:
+        new_root = await asyncio.to_thread(_new_root_key, path, store.settings.root_key_file)
+        async with store.database.transaction() as transaction:
+            rows = await transaction.fetch_all(KEYRING_SQL)
+            changed = rewrap_keyring(rows, root, new_root, store.vault.instance_id)
+            open_keyring(changed, new_root, store.vault.instance_id)
+            for row in changed:
+                values = {name: row[name] for name in ("id", "wrapped", "root_fingerprint")}
+                await transaction.execute(_REWRAPPED, values)
+            detail = f"from the one with fingerprint {root.fingerprint}"
+            event = Event("root_key.change", "root_key", new_root.fingerprint, f"root key {new_root.fingerprint}", detail=detail)
+            await store.chain.append(transaction, actor, event)
+    return new_root
+
+
+def _new_root_key(path: Path, current: Path) -> RootKey:
+    if path.resolve() == current.resolve():
+        raise Conflict(f"{path} is the root key's file now. Name another file for the new root key.", "same-root-key")
+    return read_root_key(path) if path.exists() else create_root_key(path)
