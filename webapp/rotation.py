@@ -28,8 +28,11 @@ from webapp.vault import (
     rewrap_keyring,
 )
 
-CHUNK = 100
-"""Values of one batch: a millisecond or two, which hand-overs wait for."""
+CHUNK = 50
+"""Values of one batch: a millisecond or so, which hand-overs wait for."""
+
+PAUSE = 0.01
+"""Seconds between two batches: hand-overs go first."""
 
 Progress = Callable[[int, int], None]
 """Is told how many are done, and how many there are."""
@@ -115,6 +118,7 @@ async def _rewrapped(store: Store, table: SealedTable, old: int) -> AsyncIterato
                 broken.append(f"{table.noun} {printable(row['id'])} does not open: {error}")
         await _write(store, table, old, changed)
         yield len(changed), broken
+        await asyncio.sleep(PAUSE)
 
 
 async def _write(store: Store, table: SealedTable, old: int, changed: list[tuple[Row, Sealed]]) -> None:
