@@ -25,6 +25,7 @@ COMMANDS = {
     "create-admin": ["create-admin", "--email", "ana@example.com", "--password-stdin"],
     "bootstrap-token": ["bootstrap-token"],
     "check": ["check"],
+    "audit": ["audit", "verify"],
     "rotate-key": ["rotate-key"],
     "rewrap-root": ["rewrap-root", "--to", "/nonexistent/root.key"],
 }
@@ -85,6 +86,13 @@ def test_check_says_that_all_is_well(shell: Shell) -> None:
     checked = shell("check")
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "registry credentials: 0 open, 0 do not" in checked.stdout.splitlines()
+
+
+def test_the_log_is_verified(shell: Shell) -> None:
+    verified = shell("audit", "verify")
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert verified.stdout.startswith("Chain ")
+    assert "The log is whole." in verified.stdout
 
 
 def test_a_rotation_says_what_it_did(shell: Shell) -> None:

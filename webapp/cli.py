@@ -104,6 +104,15 @@ def _parser() -> argparse.ArgumentParser:
         "rewrap-root", _rewrap_root, "wrap the keyring under another root key", "Nothing is sealed anew. Then set WEBAPP_ROOT_KEY_FILE."
     )
     rewrap.add_argument("--to", required=True, metavar="FILE", help="the new root key's file; made, with mode 0400, when it is not there")
+    audit = commands.add_parser("audit", help="verify the audit log", description="The audit log.", allow_abbrev=False)
+    subcommands = audit.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
+    verify = subcommands.add_parser(
+        "verify",
+        help="is every row as it was written, and none missing",
+        description="Verify every row of the audit log. The exit status is 1 when one is not as it was written, or missing.",
+        allow_abbrev=False,
+    )
+    verify.set_defaults(run=_audit_verify)
     commands.add_parser("agent", help="be the agent on a machine: enroll, pull", add_help=False)
     return parser
 
@@ -133,6 +142,10 @@ def _check(settings: Settings, options: argparse.Namespace) -> int:
 
 def _rotate_key(settings: Settings, options: argparse.Namespace) -> int:
     return _run(settings, "rotate-key", {})
+
+
+def _audit_verify(settings: Settings, options: argparse.Namespace) -> int:
+    return _run(settings, "audit-verify", {})
 
 
 def _rewrap_root(settings: Settings, options: argparse.Namespace) -> int:

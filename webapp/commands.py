@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from webapp.actor import Actor
+from webapp.audit.verification import verify
 from webapp.errors import AppError, ConfigurationError, Invalid, TooMany, Unavailable
 from webapp.rotation import Progress, rewrap_root, rotate
 from webapp.store import Store
@@ -113,6 +114,16 @@ async def _rotate_key(store: Store, command: Command, actor: Actor, progress: Pr
     return Outcome(REFUSED if done.broken else DONE, "".join(f"{line}\n" for line in lines))
 
 
+async def _audit_verify(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
+    found = await verify(store.database, store.vault, progress)
+    lines = [f"Chain {head}." for head in found.heads]
+    if found.problems:
+        lines += [*found.problems, "Somebody has changed the log, or the database is damaged."]
+    else:
+        lines.append("The log is whole. Whether rows were cut off at its end, only a copy of it can tell.")
+    return Outcome(REFUSED if found.problems else DONE, "".join(f"{line}\n" for line in lines))
+
+
 async def _rewrap_root(store: Store, command: Command, actor: Actor) -> Outcome:
     path = Path(str(command.arguments["to"]))
     if not path.is_absolute():
@@ -144,4 +155,8 @@ COMMANDS: Mapping[str, Callable[[Store, Command, Actor], Awaitable[Outcome]]] = 
     "check": _check,
     "rewrap-root": _rewrap_root,
 }
-LONG_COMMANDS: Mapping[str, Callable[[Store, Command, Actor, Progress], Awaitable[Outcome]]] = {"rotate-key": _rotate_key}
+LONG_COMMANDS: Mapping[str, Callable[[Store, Command, Actor, Progress], Awaitable[Outcome]]] = {
+    "audit-verify": _audit_verify,
+    "rotate-key": _rotate_key,
+}
+"""Those that say how far they are."""
