@@ -129,13 +129,13 @@ async def test_each_reads_what_was_committed_last_and_nothing_of_its_own_batch(d
 
     async def write(batch: Batch) -> None:
         await batch.execute(INSERT, {"id": len(reads) + 2, "text": "in the batch"})
-        reads.append((await batch.fetch_one(sql, values), await batch.fetch_all(sql, values), batch.fetch_tuple(sql, values)))
+        reads.append((await batch.fetch_one(sql, values), await batch.fetch_all(sql, values), batch.tuples(sql, values)))
         assert await batch.fetch_one(sql, {"most": 0}) is None
-        assert batch.fetch_tuple(sql, {"most": 0}) is None
+        assert batch.tuples(sql, {"most": 0}) == []
 
     await asyncio.gather(desk.writer.submit(write), desk.writer.submit(write))
     before = {"id": 1, "text": "before"}
-    assert reads == [(before, [before], (1, "before"))] * 2
+    assert reads == [(before, [before], [(1, "before")])] * 2
     assert desk.on_disk() == [1, 2, 3]
 
 

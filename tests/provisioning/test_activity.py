@@ -112,7 +112,6 @@ async def test_it_waits_for_the_end_of_a_rush_but_not_for_ever(
     agent_id, token, credential = await furnished(house, alice)
     monkeypatch.setattr(activity, "RUSH", 2)
     monkeypatch.setattr(activity, "PATIENCE", 4)
-    monkeypatch.setattr(activity, "SLOWLY", 0)
     waited = 0
     real_sleep = asyncio.sleep
 
@@ -130,8 +129,8 @@ async def test_it_waits_for_the_end_of_a_rush_but_not_for_ever(
     class Watched(Activity):
         """Says after how many seconds it wrote."""
 
-        async def write(self, *, slowly: bool = False) -> None:
-            await super().write(slowly=slowly)
+        async def _write_a_while(self, pause: float) -> None:
+            await super()._write_a_while(pause)
             written.append(waited)
 
     parts = house.app.state.parts

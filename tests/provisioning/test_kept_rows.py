@@ -138,13 +138,13 @@ async def furnished(house: House, alice: httpx2.AsyncClient) -> tuple[dict[str, 
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The accessors whose rows were read from the database."""
     seen: list[str] = []
-    real = Batch.fetch_tuple
+    real = Batch.tuples
 
-    def fetch_tuple(batch: Batch, sql: str, values: Any) -> Any:
-        seen.append(values["accessor"])
+    def tuples(batch: Batch, sql: str, values: Any) -> Any:
+        seen.extend(accessor for accessor in values.values() if accessor is not None)
         return real(batch, sql, values)
 
-    monkeypatch.setattr(Batch, "fetch_tuple", fetch_tuple)
+    monkeypatch.setattr(Batch, "tuples", tuples)
     return seen
 
 

@@ -8,9 +8,10 @@ from webapp.database.database import AccountDatabase, Database
 from webapp.database.rows import DuplicateKey, Row, Values
 from webapp.database.sqlite import inspect
 from webapp.database.transaction import AccountTransaction, Transaction
-from webapp.database.writer import Done, Write
+from webapp.database.writer import MOST_IN_A_BATCH, Done, Write
 
 __all__ = [
+    "MOST_IN_A_BATCH",
     "AccountDatabase",
     "AccountTransaction",
     "Batch",

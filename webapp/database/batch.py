@@ -69,10 +69,9 @@ class Batch:
         """As `fetch_all`, for who does not wait."""
         return self._read_rows(sql, values)
 
-    def fetch_tuple(self, sql: str, values: Values) -> tuple[Any, ...] | None:
-        """As `fetch_one`, without the columns' names: what every hand-over asks."""
-        rows = self._read(sql, values)
-        return rows[0] if rows else None
+    def tuples(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
+        """As `rows`, without the columns' names: what every hand-over asks."""
+        return self._read(sql, values)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Call this once the commit is synced."""

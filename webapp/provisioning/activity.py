@@ -25,28 +25,25 @@ RUSH = 1000
 PATIENCE = 60
 """How often it waits at the most."""
 
-MOST = 100_000
-"""Notes that are kept in memory; with more of them it does not wait."""
+MOST = 50_000
+"""Notes of a kind that are kept in memory. Whoever comes when there are so many is noted the next time."""
 
 CHUNK = 50
 """Rows of one batch."""
 
-SLOWLY = 0.05
-"""Seconds between two batches while there is a rush."""
+PAUSE, SLOWLY = 0.02, 0.05
+"""Seconds between two batches: hand-overs and pages go first; and while there is a rush."""
 
-_SEEN = (
-    "UPDATE agent_activity SET last_seen_at = :at WHERE account_id = :account_id AND agent_id = :id"
-    " AND (last_seen_at IS NULL OR last_seen_at < :at)"
-)
+_SEEN = "UPDATE agent_activity SET last_seen_at = :at WHERE agent_id = :id AND (last_seen_at IS NULL OR last_seen_at < :at)"
 _USED = (
-    "UPDATE registry_credential_activity SET last_used_at = :at WHERE account_id = :account_id AND registry_credential_id = :id"
-    " AND (last_used_at IS NULL OR last_used_at < :at)"
+    "UPDATE registry_credential_activity SET last_used_at = :at"
+    " WHERE registry_credential_id = :id AND (last_used_at IS NULL OR last_used_at < :at)"
 )
 
 _logger = logging.getLogger(__name__)
 
-Notes = dict[tuple[str, str], int]
-"""When (Unix milliseconds), by account and record."""
+Notes = dict[str, int]
+"""When (Unix milliseconds), by the record's id."""
 
 
 class Activity:
@@ -61,17 +58,18 @@ class Activity:
 
     def seen(self, intended: Intended, now: int) -> None:
         """The agent was here."""
-        self._seen[intended.account_id, intended.agent_id] = now
+        if len(self._seen) < MOST:
+            self._seen[intended.agent_id] = now
 
     def handed_over(self, known: Known, now: int) -> None:
         """The agent was here, and was handed its credential; noted once a minute."""
         self._lately += 1
-        if now - known.noted_at < MINUTE:
+        if now - known.noted_at < MINUTE or len(self._seen) >= MOST:
             return
         known.noted_at = now
-        self.seen(known.intended, now)
+        self._seen[known.intended.agent_id] = now
         if known.intended.credential_id is not None:
-            self._used[known.intended.account_id, known.intended.credential_id] = now
+            self._used[known.intended.credential_id] = now
 
     async def run(self) -> None:
         """Write what is noted, again and again, until it is cancelled."""
@@ -79,36 +77,41 @@ class Activity:
             await asyncio.sleep(EVERY)
             rush = self._lately > RUSH
             self._lately = 0
-            if rush and self._waited < PATIENCE and len(self._seen) + len(self._used) < MOST:
+            if rush and self._waited < PATIENCE:
                 self._waited += 1
                 continue
-            self._waited = 0
             with suppress(Unavailable):  # the queue of writes has said so in the log; it is still noted
-                await self.write(slowly=rush)
+                await self._write_a_while(SLOWLY if rush else PAUSE)
+            if not rush or not (self._seen or self._used):
+                self._waited = 0
 
-    async def write(self, *, slowly: bool = False) -> None:
-        """Write all that is noted. Raises Unavailable; then what was not written is still noted."""
-        for notes, sql in ((self._seen, _SEEN), (self._used, _USED)):
-            while notes:
-                await self._write_some(notes, sql)
-                await asyncio.sleep(SLOWLY if slowly or self._lately > RUSH else 0)
+    async def _write_a_while(self, pause: float) -> None:
+        """Write for about as long as it waits between two times, and then look again whether there is a rush."""
+        for _ in range(int(EVERY / pause)):
+            if not await self._write_some():
+                return
+            await asyncio.sleep(pause)
 
-    async def finish(self) -> None:
-        """Write all that is noted, and do not wait for a rush to end. Raises Unavailable."""
-        self._lately = 0
-        await self.write()
+    async def write(self) -> None:
+        """Write all that is noted, without a pause. Raises Unavailable; then what was not written is still noted."""
+        while await self._write_some():
+            pass
 
-    async def _write_some(self, notes: Notes, sql: str) -> None:
+    async def _write_some(self) -> bool:
+        """Write a few; False when nothing is left."""
+        notes, sql = (self._seen, _SEEN) if self._seen else (self._used, _USED)
         some = list(islice(notes.items(), CHUNK))
 
         def write(batch: Batch) -> None:
-            for (account_id, record_id), at in some:
-                batch.write(sql, {"account_id": account_id, "id": record_id, "at": at})
+            for record_id, at in some:
+                batch.write(sql, {"id": record_id, "at": at})
 
-        await self._database.submit(write)
-        for key, at in some:
-            if notes.get(key) == at:  # or it was noted again meanwhile
-                del notes[key]
+        if some:
+            await self._database.submit(write)
+        for record_id, at in some:
+            if notes.get(record_id) == at:  # or it was noted again meanwhile
+                del notes[record_id]
+        return bool(self._seen or self._used)
 
 
 @asynccontextmanager
@@ -123,6 +126,6 @@ async def written_soon(database: Database) -> AsyncIterator[Activity]:
         with suppress(asyncio.CancelledError):
             await running
         try:
-            await activity.finish()
+            await activity.write()
         except Unavailable:
             _logger.warning("when agents were last here could not be written at the end; the audit log has it")

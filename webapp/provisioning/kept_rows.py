@@ -62,6 +62,10 @@ class KeptRows:
         self._rows[accessor] = known  # behind all others
         return known
 
+    def has(self, accessor: str) -> bool:
+        """Whether there is one, which may be too old."""
+        return accessor in self._rows
+
     def keep(self, accessor: str, known: Known, generation: int) -> None:
         """Keep a row that was read in this generation of its account, if it is worth it."""
         if known.generation >= 0:

@@ -149,7 +149,7 @@ async def provision(token: Token, address: str | None, request_id: str | None, p
     does not fit (never a guess, never anonymous); Unavailable when the row cannot be written.
     """
     hand_over = HandOver(token, address, request_id, parts, with_user_data=with_user_data)
-    await parts.provisions.submit(hand_over.decide)
+    await parts.provisions.submit(token, hand_over.decide)
     return hand_over.release()
 
 

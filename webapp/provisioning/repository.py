@@ -2,14 +2,17 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from itertools import zip_longest
 from typing import Any
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.credentials.credential import seal_context
-from webapp.database import AccountTransaction, Batch, Database, Done, Row, Write
+from webapp.database import MOST_IN_A_BATCH, AccountTransaction, Batch, Database, Done, Row, Values, Write
 from webapp.errors import Conflict, NotFound
 from webapp.log import redact
 from webapp.provisioning.intended import Intended
@@ -21,17 +24,20 @@ from webapp.vault import SealBroken, SealContext, Token, Vault
 from webapp.withheld import withhold
 
 # All that a hand-over asks, in one join: the token, its agent, the image that was chosen for it, and the image's credential.
-# The columns are in the order of Intended's, behind two that only the check of the token reads.
+# The columns are in the order of Intended's, behind those that only the check of the token reads.
 _INTENDED = (
-    "SELECT t.mac, COALESCE(t.revoked_at, g.revoked_at), t.account_id, t.agent_id, g.name, t.used_at, i.id, i.name,"
+    "SELECT t.accessor, t.mac, COALESCE(t.revoked_at, g.revoked_at), t.account_id, t.agent_id, g.name, t.used_at, i.id, i.name,"
     " i.reference, i.withdrawn_at, i.user_data, i.registry_credential_id, c.id, c.name, c.host, c.auth_method, c.username, c.sealed,"
     " c.secret_version"
     " FROM agent_tokens t JOIN agents g ON g.id = t.agent_id AND g.account_id = t.account_id"
     " LEFT JOIN images i ON i.id = COALESCE(g.image_id, (SELECT a.default_image_id FROM accounts a WHERE a.id = t.account_id))"
     " AND (i.account_id = t.account_id OR i.account_id IS NULL)"
     " LEFT JOIN registry_credentials c ON c.id = i.registry_credential_id AND c.account_id = t.account_id"
-    " WHERE t.accessor = :accessor"
+    " WHERE t.accessor IN "
 )
+
+_TOGETHER = (1, 4, 16, 64, MOST_IN_A_BATCH)
+"""How many are read with one statement: there are so many statements and no more, each prepared once."""
 
 _USED = (
     "UPDATE agent_tokens SET used_at = :now WHERE account_id = :account_id AND agent_id = :id AND accessor = :accessor AND used_at IS NULL"
@@ -82,13 +88,19 @@ class ProvisionRepository:
         self._chain = chain
         self._clock = clock
         self._kept = KeptRows()
+        self._asked: dict[str, None] = {}  # the accessors of those who wait for the next batch
 
-    async def submit(self, write: Write) -> None:
-        """Group commit; see `Database.submit`."""
-        await self._database.submit(write)
+    async def submit(self, token: Token, write: Write) -> None:
+        """Group commit for who has this token; see `Database.submit`."""
+        self._asked[token.accessor] = None
+        try:
+            await self._database.submit(write)
+        finally:
+            self._asked.pop(token.accessor, None)
 
-    def queue(self, write: Write, done: Done) -> None:
-        """Group commit for who does not wait; see `Database.queue`."""
+    def queue(self, token: Token, write: Write, done: Done) -> None:
+        """Group commit for who has this token and does not wait; see `Database.queue`."""
+        self._asked[token.accessor] = None
         self._database.queue(write, done)
 
     def known(self, batch: Batch, token: Token) -> Known:
@@ -96,9 +108,10 @@ class ProvisionRepository:
 
         Raises UnknownToken, or RefusedToken for one that is known and not valid.
         """
+        self._asked.pop(token.accessor, None)
         known = self._kept.get(token.accessor, self._database.generation)
         if known is None:
-            row = batch.fetch_tuple(_INTENDED, {"accessor": token.accessor})
+            row = self._read(batch, token.accessor)
             if row is None:
                 raise UnknownToken
             known = self._made_ready(token, row)
@@ -114,8 +127,16 @@ class ProvisionRepository:
             self._kept.keep(token.accessor, known, self._database.generation(account_id))
         return known
 
+    def _read(self, batch: Batch, accessor: str) -> tuple[Any, ...] | None:
+        """The row of this token. Those of all who wait are read with it: one after the other, each would cost half as much again."""
+        rows: dict[str, tuple[Any, ...]] | None = batch.memo.get("intended")
+        if rows is None or accessor not in rows:
+            asked = [accessor, *(other for other in self._asked if not self._kept.has(other) and other != accessor)][:MOST_IN_A_BATCH]
+            rows = batch.memo["intended"] = {row[0]: row for row in batch.tuples(*_of(asked))}
+        return rows.get(accessor)
+
     def _made_ready(self, token: Token, row: tuple[Any, ...]) -> Known:
-        mac, revoked_at, *columns = row
+        _, mac, revoked_at, *columns = row
         intended = Intended(*columns)
         claim = self._vault.claim(token, owner=intended.agent_id, account_id=intended.account_id, expires_at=None)
         place = None
@@ -198,6 +219,16 @@ class ProvisionRepository:
             return [self._vault.open(sealed, context).reveal().decode("utf-8")]
         except SealBroken:
             return []
+
+
+@cache
+def _statement(count: int) -> str:
+    return f"{_INTENDED}({', '.join(f':a{number}' for number in range(count))})"
+
+
+def _of(accessors: Sequence[str]) -> tuple[str, Values]:
+    count = next(count for count in _TOGETHER if count >= len(accessors))
+    return _statement(count), {f"a{number}": accessor for number, accessor in zip_longest(range(count), accessors)}
 
 
 def _basic(username: str, value: str) -> str:

@@ -78,7 +78,7 @@ def hand_over_directly(asked: Asked, parts: Parts) -> None:
         else:
             asked.answer(body, name=b"provision-id", value=handed.id.encode())
 
-    parts.provisions.queue(hand_over.decide, done)
+    parts.provisions.queue(token, hand_over.decide, done)
 
 
 def _format(query: bytes) -> str:
