@@ -16,6 +16,9 @@ from uvicorn.server import ServerState
 MOST_HEAD = 32 * 1024
 """Bytes of a request's head, beyond what came in the read in which it began."""
 
+MOST_WAITING = 100
+"""Requests that a client may send ahead of their answers."""
+
 _UNUSUAL = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"connection"})
 """Headers that need more of uvicorn than a short way has: a body, a question before it, another protocol, an end of the connection."""
 
@@ -86,9 +89,27 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head, self._head = True, -1
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; trailers behind a body are none, whatever they say."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_response_complete(self) -> None:
+        """An answer has gone; more is read when nothing waits any more."""
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended, and with it what waited."""
+        super().connection_lost(exc)
+        self.pipeline.clear()
+
     def on_headers_complete(self) -> None:
-        """Its head has come."""
+        """Its head has come. Raises ValueError when too many wait already: the parser ends the connection then, with 400."""
         self._in_head = False
+        if len(self.pipeline) >= MOST_WAITING:
+            raise ValueError("too many requests were sent ahead")
         direct = self._direct.get(self.url)
         if direct is None or not self._is_plain():
             super().on_headers_complete()
@@ -124,6 +145,7 @@ class HttpProtocol(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         cycle.more_body = False
+        cycle.message_event.set()
         cycle.disconnected = request.disconnected
         current: object = self.cycle
         if current is request:  # unless another request came behind it

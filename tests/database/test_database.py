@@ -1,6 +1,7 @@
 """The one queue of writes, the readers, and the scope of an account."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -195,3 +196,19 @@ def test_inspecting_changes_no_byte(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read as a database"):
         inspect(url_of(not_ours), ("SELECT id FROM installation",))
     assert not_ours.read_bytes() == before
+
+
+async def test_a_read_that_was_given_up_leaves_nobody_at_an_old_state(database: Database) -> None:
+    stale = 0
+    for number in range(60):
+        reading = asyncio.ensure_future(database.fetch_all("SELECT id FROM accounts"))
+        for _ in range(number % 6):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reading
+        async with database.transaction() as transaction:
+            await add_account(transaction, f"late-{number}")
+        row = await database.fetch_one("SELECT count(*) AS count FROM accounts WHERE id = :id", {"id": f"late-{number}"})
+        stale += row is None or row["count"] != 1
+    assert stale == 0

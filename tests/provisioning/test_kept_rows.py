@@ -13,6 +13,7 @@ from webapp.clock import MINUTE
 from webapp.database import Batch
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import MOST_ONCE, KeptRows, Known
+from webapp.vault import mint
 
 NOW = 7
 
@@ -217,3 +218,22 @@ async def test_a_guess_of_a_token_whose_rows_are_kept_is_refused(house: House, a
         *(client.get("/api/v1/provision", headers=bearer(guess)) for guess in (token[:-1], f"rc_a_{accessor}_{secret}"))
     )
     assert [answer.status_code for answer in answers] == [401, 401]
+
+
+@pytest.mark.anyio
+async def test_guesses_that_come_together_are_looked_for_together(
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, token = await furnished(house, alice)
+    statements: list[str] = []
+    real = Batch.tuples
+
+    def tuples(batch: Batch, sql: str, values: Any) -> Any:
+        statements.append(sql)
+        return real(batch, sql, values)
+
+    monkeypatch.setattr(Batch, "tuples", tuples)
+    guesses = [mint("a").text.reveal().decode() for _ in range(15)]
+    answers = await asyncio.gather(*(provision(house, guess) for guess in (*guesses, token)))
+    assert [answer.status_code for answer in answers] == [401] * 15 + [200]
+    assert len(statements) <= 2

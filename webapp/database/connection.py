@@ -5,7 +5,7 @@ open, they are some fifteen times as fast, and nothing is shared by accident.
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, cast
 
 import aiosqlite
@@ -46,12 +46,18 @@ class HeldConnection:
 
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """Run a statement and return its first row. Raises DuplicateKey, Unavailable."""
-        record = await self._run("fetch_one", sql, values)
-        return None if record is None else _row(record)
+        rows = await self.fetch_all(sql, values)
+        return rows[0] if rows else None
 
     async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
-        """Run a statement and return its rows. Raises DuplicateKey, Unavailable."""
-        return [_row(record) for record in await self._run("fetch_all", sql, values)]
+        """Run a statement and return its rows. Raises DuplicateKey, Unavailable.
+
+        In one go on the connection's thread: a statement that is begun and not read to the end, because who asked was cancelled, would
+        hold this connection at an old state.
+        """
+        rows: list[Row] = []
+        await self.run(lambda raw: rows.extend(sqlite.fetch_all(raw, sql, values or {})))
+        return rows
 
     async def run(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Do this with the engine's own connection, on its thread: a batch costs one hop, and not one a statement. Raises Unavailable."""
@@ -105,8 +111,3 @@ class HeldConnection:
                 raise
             # The engine's exception may quote bound values: it is not chained.
             raise ours from None
-
-
-def _row(record: Any) -> Row:
-    mapping: Mapping[str, Any] = record._mapping
-    return dict(mapping)

@@ -46,9 +46,9 @@ class Database:
         while self._opened:
             self._opened -= 1
             await (await self._readers.get()).close()
-        await self._writer.close()
         if self._now is not None:
             self._now.close()
+        await self._writer.close()  # the last one, since whoever closes last checkpoints
 
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """The first row of what was committed last. Raises Unavailable."""

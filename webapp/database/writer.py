@@ -105,7 +105,7 @@ class Writer:
     async def close(self) -> None:
         """Let the writes that wait finish, then close the connection."""
         if self._flusher is not None:
-            await self._flusher
+            await asyncio.shield(self._flusher)
         async with self._lock:
             if self._connection is not None:
                 await self._connection.close()
@@ -113,7 +113,7 @@ class Writer:
 
     async def _flush(self) -> None:
         while self._waiting:
-            taken: list[tuple[Write, Done]] = []
+            taken: list[tuple[Write, Done]] | None = None
             problem: Exception | None = None
             try:
                 async with self._lock:
@@ -138,7 +138,7 @@ class Writer:
                     self._in_doubt = False
                     batch.settle(committed=True)
             except Exception as error:
-                if not taken:
+                if taken is None:
                     taken, self._waiting = self._waiting, []
                 _logger.error("a batch of %d audited writes could not be committed: %s", len(taken), type(error).__name__)
                 problem = Unavailable("The audit log cannot be written just now, so nothing was released. Try again.")

@@ -129,10 +129,11 @@ class ProvisionRepository:
 
     def _read(self, batch: Batch, accessor: str) -> tuple[Any, ...] | None:
         """The row of this token. Those of all who wait are read with it: one after the other, each would cost half as much again."""
-        rows: dict[str, tuple[Any, ...]] | None = batch.memo.get("intended")
+        rows: dict[str, tuple[Any, ...] | None] | None = batch.memo.get("intended")
         if rows is None or accessor not in rows:
             asked = [accessor, *(other for other in self._asked if not self._kept.has(other) and other != accessor)][:MOST_IN_A_BATCH]
-            rows = batch.memo["intended"] = {row[0]: row for row in batch.tuples(*_of(asked))}
+            # One that is not there is remembered, too, so that nobody's guesses have the others read again.
+            rows = batch.memo["intended"] = dict.fromkeys(asked) | {row[0]: row for row in batch.tuples(*_of(asked))}
         return rows.get(accessor)
 
     def _made_ready(self, token: Token, row: tuple[Any, ...]) -> Known:

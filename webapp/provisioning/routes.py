@@ -37,6 +37,8 @@ async def hand_over(scope: Scope, receive: Receive, send: Send) -> None:
     if token is None:
         refuse_unknown(app.denials, caller["address"])
     try:
+        if (failed := caller.get("failed")) is not None:
+            raise failed  # on the short way, after its row was written
         handed = await provision(token, caller["address"], caller["request_id"], app.parts, with_user_data=answer is as_json)
     except UnknownToken:
         refuse_unknown(app.denials, caller["address"])
@@ -68,13 +70,14 @@ def hand_over_directly(asked: Asked, parts: Parts) -> None:
     hand_over = HandOver(token, asked.address, asked.request_id, parts)
 
     def done(error: Exception | None) -> None:
+        if error is not None:
+            asked.fall_back()
+            return
         try:
-            if error is not None:
-                raise error
             handed = hand_over.release()
             body = encoded(as_json(handed))
-        except Exception:  # foreseen or not: it comes up again there, where there are words for it and a line in the log
-            asked.fall_back()
+        except Exception as failed:  # foreseen or not: there are words for it there, and a line in the log
+            asked.fall_back(failed)
         else:
             asked.answer(body, name=b"provision-id", value=handed.id.encode())
 

@@ -74,7 +74,7 @@ class Answers:
             return
         started = time.perf_counter()
         state = scope.setdefault("state", {})
-        request_id = state["request_id"] = new_request_id()
+        request_id = state["request_id"] = state.get("request_id") or new_request_id()
         state["address"] = client_address(scope, self._trusted)
         status = 0
 

@@ -43,8 +43,10 @@ class Asked:
         self._request.answer(self._head + own, body)
         log_request("GET", self.scope["path"], 200, time.perf_counter() - self._started, self.request_id)
 
-    def fall_back(self) -> None:
-        """Let the application answer, which begins anew."""
+    def fall_back(self, failed: Exception | None = None) -> None:
+        """Let the application answer; with what has `failed`, when it must not begin anew."""
+        state = self.scope["state"]
+        state["request_id"], state["failed"] = self.request_id, failed
         self._request.fall_back()
 
 
