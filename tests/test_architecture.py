@@ -35,7 +35,10 @@ FOUNDATION = {
 }
 WEB = {"web"}
 SLICES = {"accounts", "agents", "audit", "credentials", "images", "provisioning", "secrets"}
-TOP = {"__main__", "app", "check", "cli", "commands", "control", "http_protocol", "rotation", "sealed_values", "serve", "store"}
+TOP = {
+    *("__main__", "app", "audit_commands", "backup", "check", "cli", "command", "commands", "control", "http_protocol", "restore"),
+    *("rotation", "sealed_values", "serve", "store", "terminal"),
+}
 AGENT = {"reference_agent"}
 """The program on the other machine: it shares the grammar of references with the server, what withholds a secret, and nothing else."""
 SHARED_WITH_AGENT = ("webapp.reference", "webapp.withheld")

@@ -16,7 +16,7 @@ from tests.stories import TOKEN
 from webapp.accounts.password import verify
 from webapp.actor import Actor
 from webapp.clock import DAY, HOUR, MINUTE
-from webapp.commands import DONE, FAULT, REFUSED, TRY_LATER, Command, Outcome
+from webapp.command import DONE, FAULT, REFUSED, TRY_LATER, Command, Outcome
 from webapp.control import control_socket, run_command
 from webapp.credentials.credential import AuthMethod, CredentialFields
 from webapp.database import Row

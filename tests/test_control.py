@@ -13,7 +13,7 @@ import pytest
 from tests.personas import PASSWORD, settings_in
 from tests.real.machine import mode
 from webapp.clock import HOUR
-from webapp.commands import DONE, TRY_LATER, Command, Outcome
+from webapp.command import DONE, TRY_LATER, Command, Outcome
 from webapp.control import MOST_REQUEST, SOCKET_NAME, ask, control_socket, run_command
 from webapp.database.lock import store_lock
 from webapp.errors import ConfigurationError

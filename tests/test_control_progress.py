@@ -7,9 +7,9 @@ import pytest
 
 from tests.personas import settings_in
 from webapp.actor import Actor
-from webapp.commands import DONE, LONG_COMMANDS, Command, Outcome
+from webapp.command import DONE, Command, Outcome, Progress
+from webapp.commands import LONG_COMMANDS
 from webapp.control import control_socket, run_command
-from webapp.rotation import Progress
 from webapp.store import Store, open_store
 
 pytestmark = pytest.mark.anyio

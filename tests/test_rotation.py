@@ -11,7 +11,8 @@ from tests.personas import PASSWORD, House, settings_in
 from tests.stories import add_image, enrolled, provision, store_credential
 from tests.test_chain import is_whole
 from webapp import rotation
-from webapp.commands import DONE, REFUSED, Command, execute
+from webapp.command import DONE, REFUSED, Command
+from webapp.commands import execute
 from webapp.database import Row
 from webapp.errors import ConfigurationError, Conflict
 from webapp.rotation import rewrap_root, rotate

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from e2e.server import STOP_SECONDS, Server, run, serve
 from tests.personas import PASSWORD
 from tests.real.process import free_port, running
-from webapp.commands import TRY_LATER, Command
+from webapp.command import TRY_LATER, Command
 from webapp.control import SOCKET_NAME, run_command
 from webapp.settings import VARIABLES, Settings
 

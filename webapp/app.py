@@ -14,6 +14,7 @@ from webapp.accounts.routes import ROUTES as ACCOUNTS
 from webapp.agents.api import ROUTES as AGENTS_API
 from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
 from webapp.agents.routes import ROUTES as AGENTS
+from webapp.audit.exporting import Heads, exported
 from webapp.audit.routes import ROUTES as AUDIT
 from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.errors import AppError
@@ -64,6 +65,9 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, object]]:
         async with AsyncExitStack() as stack:
             opened = store if store is not None else await stack.enter_async_context(open_store(settings))
+            sink = settings.audit_heads, settings.audit_heads_token
+            app.state.heads = Heads(opened.database, opened.vault, opened.chain, opened.clock, *sink)
+            await stack.enter_async_context(exported(app.state.heads))  # the first one: it ends when all the others have written
             denials = Denials(opened.chain, opened.clock)
             stack.push_async_callback(denials.close)
             app.state.denials = denials

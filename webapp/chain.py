@@ -51,14 +51,20 @@ class _Head:
 
 
 class AuditChain:
-    """Appends to the one chain of this store, named after the installation; its head moves only with a commit."""
+    """Appends to one chain, the first of which is named after the installation; its head moves only with a commit."""
 
-    def __init__(self, database: Database, vault: Vault, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: Vault, clock: Clock, name: str = "") -> None:
+        self.name = name or vault.instance_id
         self._database = database
         self._vault = vault
         self._clock = clock
         self._head: _Head | None = None
         self._pending: tuple[Transaction | Batch, _Head] | None = None
+
+    @property
+    def last(self) -> int:
+        """The number of the last row that was committed; 0 when this process has committed none, or does not know."""
+        return 0 if self._head is None else self._head.seq
 
     async def append(self, transaction: Transaction | AccountTransaction | Batch, actor: Actor, event: Event) -> int:
         """Write the event's row in the caller's transaction or batch. Returns its number in the chain. Raises Unavailable."""
@@ -67,7 +73,7 @@ class AuditChain:
             return self.add(whole, actor, event, self._clock())
         head = self._pending_in(whole)
         if head is None:
-            head = self._begin(whole, self._head or self._head_of(await whole.fetch_one(_LAST, {"chain": self._vault.instance_id})))
+            head = self._begin(whole, self._head or self._head_of(await whole.fetch_one(_LAST, {"chain": self.name})))
         row, mac = self._row(head, actor, event, self._clock())
         await whole.execute(_INSERT, dict(zip(_ALL, (*row, head.mac, mac), strict=True)))
         self._pending = (whole, _Head(head.chain, head.seq + 1, mac))
@@ -77,7 +83,7 @@ class AuditChain:
         """As `append`, to a batch; `at` is when it was, in Unix milliseconds."""
         head = self._pending_in(batch)
         if head is None:
-            head = self._begin(batch, self._head or self._head_of(batch.row(_LAST, {"chain": self._vault.instance_id})))
+            head = self._begin(batch, self._head or self._head_of(batch.row(_LAST, {"chain": self.name})))
         row, mac = self._row(head, actor, event, at)
         batch.insert("audit_log", _ALL, (*row, head.mac, mac))
         batch.on_drop(lambda: self._go_back(batch, head))
@@ -116,8 +122,7 @@ class AuditChain:
         return head
 
     def _head_of(self, row: Row | None) -> _Head:
-        chain = self._vault.instance_id
-        return _Head(chain, 0, FIRST_MAC) if row is None else _Head(chain, row["seq"], row["mac"])
+        return _Head(self.name, 0, FIRST_MAC) if row is None else _Head(self.name, row["seq"], row["mac"])
 
     def _keep(self) -> None:
         if self._pending is not None:

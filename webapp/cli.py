@@ -5,12 +5,16 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from webapp import __version__
 from webapp.clock import DAY, HOUR, MINUTE
 from webapp.errors import AppError, ConfigurationError
 from webapp.names import printable
 from webapp.settings import VARIABLES, Settings, unknown_variables
+
+if TYPE_CHECKING:
+    from webapp.command import Outcome
 
 CANNOT_START, INTERRUPTED = os.EX_CONFIG, 128 + 2
 
@@ -63,6 +67,13 @@ def parse_lifetime(text: str) -> int:
     raise argparse.ArgumentTypeError("a lifetime is a number with m, h or d behind it, from 1m to 365d, such as 10m or 30d")
 
 
+def parse_days(text: str) -> int:
+    """`400d` as a number of days. Raises ArgumentTypeError with a sentence."""
+    if (found := re.fullmatch(r"([0-9]{1,5})d", text, re.ASCII)) and int(found[1]) >= 1:
+        return int(found[1])
+    raise argparse.ArgumentTypeError("write a number of days with d behind it, from 1d on, such as 400d")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="registry-credentials",
@@ -104,6 +115,26 @@ def _parser() -> argparse.ArgumentParser:
         "rewrap-root", _rewrap_root, "wrap the keyring under another root key", "Nothing is sealed anew. Then set WEBAPP_ROOT_KEY_FILE."
     )
     rewrap.add_argument("--to", required=True, metavar="FILE", help="the new root key's file; made, with mode 0400, when it is not there")
+    backup = command(
+        "backup",
+        _backup,
+        "write a backup, while the server runs",
+        "It holds all but the root key. Keep a copy of that elsewhere: without it nothing in a backup can be opened.",
+    )
+    backup.add_argument("file", metavar="FILE", help="the backup; made, with mode 0600, and never written over")
+    restore = command(
+        "restore",
+        _restore,
+        "make a backup the store; the server has to be stopped",
+        "Ends all sessions, API tokens and bootstrap tokens, and goes on with a new chain of the audit log.",
+    )
+    restore.add_argument("file", metavar="FILE", help="the backup")
+    restore.add_argument(
+        "--agents",
+        choices=("keep", "end"),
+        help="keep: all agents of the backup stay enrolled, also those that were revoked after it was made; end: all are revoked",
+    )
+    restore.add_argument("--replace", action="store_true", help="put a store that is there aside, under another name")
     audit = commands.add_parser("audit", help="verify the audit log", description="The audit log.", allow_abbrev=False)
     subcommands = audit.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
     verify = subcommands.add_parser(
@@ -113,6 +144,16 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     verify.set_defaults(run=_audit_verify)
+    verify.add_argument("--heads", metavar="FILE", help="signed heads that were kept elsewhere (the file of WEBAPP_AUDIT_HEADS)")
+    verify.add_argument("--since-head", action="store_true", help="only the rows from the last head on")
+    cut = subcommands.add_parser(
+        "cut",
+        help="remove the oldest rows, with a signed note",
+        description="Remove rows of more than so many days ago, when the log is whole; what remains is verified as before.",
+        allow_abbrev=False,
+    )
+    cut.set_defaults(run=_audit_cut)
+    cut.add_argument("--older-than", required=True, type=parse_days, metavar="DAYS", help="a number of days, such as 400d")
     commands.add_parser("agent", help="be the agent on a machine: enroll, pull", add_help=False)
     return parser
 
@@ -145,7 +186,27 @@ def _rotate_key(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _audit_verify(settings: Settings, options: argparse.Namespace) -> int:
-    return _run(settings, "audit-verify", {})
+    heads = os.path.abspath(options.heads) if options.heads else ""  # noqa: PTH100  a link stays a link
+    return _run(settings, "audit-verify", {"heads": heads, "since_head": options.since_head})
+
+
+def _audit_cut(settings: Settings, options: argparse.Namespace) -> int:
+    return _run(settings, "audit-cut", {"older_than": options.older_than})
+
+
+def _backup(settings: Settings, options: argparse.Namespace) -> int:
+    return _run(settings, "backup", {"file": os.path.abspath(options.file)})  # noqa: PTH100  a link stays a link
+
+
+def _restore(settings: Settings, options: argparse.Namespace) -> int:
+    from webapp.restore import restore_command_line  # noqa: PLC0415  for a quick --help
+
+    if options.agents is None:
+        _say("Say what becomes of the agents.")
+        _say("--agents keep: all agents of the backup stay enrolled. Those that were revoked after it was made would live again.")
+        _say("--agents end: all agents are revoked, and have to enrol again.")
+        return 2
+    return _printed(restore_command_line(settings, options.file, options.agents, replace_store=options.replace))
 
 
 def _rewrap_root(settings: Settings, options: argparse.Namespace) -> int:
@@ -156,7 +217,10 @@ def _run(settings: Settings, name: str, arguments: dict[str, str | int | bool], 
     """Run a command in the server, or here, and print its outcome."""
     from webapp.control import run_command_line  # noqa: PLC0415  for a quick --help
 
-    outcome = run_command_line(settings, name, arguments, given)
+    return _printed(run_command_line(settings, name, arguments, given))
+
+
+def _printed(outcome: "Outcome") -> int:
     sys.stderr.write(outcome.stderr)
     sys.stdout.write(outcome.stdout)
     sys.stdout.flush()

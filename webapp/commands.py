@@ -4,66 +4,43 @@ import logging
 import os
 import pwd
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from webapp.actor import Actor
-from webapp.audit.verification import verify
+from webapp.audit_commands import audit_cut, audit_verify
+from webapp.backup import backup
+from webapp.command import DONE, FAULT, REFUSED, TRY_LATER, Command, Outcome, Progress, Refusal, lines, said
 from webapp.errors import AppError, ConfigurationError, Invalid, TooMany, Unavailable
-from webapp.rotation import Progress, rewrap_root, rotate
+from webapp.rotation import rewrap_root, rotate
 from webapp.store import Store
 from webapp.vault import Secret
 
-DONE, REFUSED, FAULT, TRY_LATER = 0, 1, 70, 75
-"""Exit statuses, as sysexits.h has them: 70 is EX_SOFTWARE, 75 is EX_TEMPFAIL."""
-
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What is to be done: the command's name and arguments, and what was given on standard input, if anything was."""
-
-    name: str
-    arguments: Mapping[str, str | int | bool] = field(default_factory=dict)
-    secret: Secret | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The exit status and what is to be printed. `stdout` may hold a token, so that it is never shown otherwise."""
-
-    exit: int
-    stdout: str = field(default="", repr=False)
-    stderr: str = ""
-
-
-class _Refusal(AppError):
-    """The command cannot be done, for the reason that the text gives."""
 
 
 async def execute(store: Store, command: Command, uid: int, progress: Progress = lambda done, total: None) -> Outcome:
     """Do it, in the name of this user of the operating system, and tell how far it is. Whatever goes wrong is an outcome, too."""
     try:
-        actor = await _actor(store, uid)
+        actor = await actor_of(store, uid)
         if command.name in LONG_COMMANDS:
             return await LONG_COMMANDS[command.name](store, command, actor, progress)
         return await COMMANDS[command.name](store, command, actor)
     except (Unavailable, TooMany) as error:
-        return Outcome(TRY_LATER, stderr=_said(str(error)))
+        return Outcome(TRY_LATER, stderr=said(str(error)))
     except ConfigurationError as error:
-        return Outcome(os.EX_CONFIG, stderr=_said(str(error)))
+        return Outcome(os.EX_CONFIG, stderr=said(str(error)))
     except Invalid as error:
-        return Outcome(REFUSED, stderr="".join(_said(sentence) for sentence in error.errors.values()))
+        return Outcome(REFUSED, stderr="".join(said(sentence) for sentence in error.errors.values()))
     except AppError as error:
-        return Outcome(REFUSED, stderr=_said(str(error)))
+        return Outcome(REFUSED, stderr=said(str(error)))
     except Exception:
         _logger.exception("the command %s failed", command.name)
-        return Outcome(FAULT, stderr=_said("This is a fault of the program and not of what you did. The log has it."))
+        return Outcome(FAULT, stderr=said("This is a fault of the program and not of what you did. The log has it."))
 
 
-async def _actor(store: Store, uid: int) -> Actor:
+async def actor_of(store: Store, uid: int) -> Actor:
+    """The user of the operating system who runs a command, in the account if there is only one."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -73,19 +50,19 @@ async def _actor(store: Store, uid: int) -> Actor:
 
 async def _create_admin(store: Store, command: Command, actor: Actor) -> Outcome:
     if command.secret is None:
-        raise _Refusal("There is no password. Give it on standard input.")
+        raise Refusal("There is no password. Give it on standard input.")
     typed = command.secret.reveal()
     # Exactly one line end: `echo` and editors add one, and a password may well end in a blank.
     typed = typed.removesuffix(b"\r\n") if typed.endswith(b"\r\n") else typed.removesuffix(b"\n")
     if not _is_text(typed):
-        raise _Refusal("The password is no UTF-8 text.")
+        raise Refusal("The password is no UTF-8 text.")
     member = await store.accounts.create_admin(actor, str(command.arguments["email"]), Secret(typed))
     return Outcome(DONE, stdout=f"Made the admin {member.email}.\n")
 
 
 async def _bootstrap_token(store: Store, command: Command, actor: Actor) -> Outcome:
     if not actor.account_id:
-        raise _Refusal("There is no account yet. Make its first admin: registry-credentials create-admin --email E --password-stdin")
+        raise Refusal("There is no account yet. Make its first admin: registry-credentials create-admin --email E --password-stdin")
     token, text = await store.bootstrap_tokens.create(
         actor,
         description=str(command.arguments["description"]),
@@ -95,39 +72,27 @@ async def _bootstrap_token(store: Store, command: Command, actor: Actor) -> Outc
     expires = datetime.fromtimestamp(token.expires_at / 1000, UTC)
     until = f"{expires.day} {expires:%b %Y, %H:%M} UTC"
     if text is None:
-        raise _Refusal("The token was shown before.")
+        raise Refusal("The token was shown before.")
     return Outcome(DONE, text.reveal().decode("ascii") + "\n", f"It enrols agents until {until}. It is not shown again.\n")
 
 
 async def _check(store: Store, command: Command, actor: Actor) -> Outcome:
     report = await store.check()
-    return Outcome(DONE if report.ok else REFUSED, "".join(f"{line}\n" for line in report.lines))
+    return Outcome(DONE if report.ok else REFUSED, lines(*report.lines))
 
 
 async def _rotate_key(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
     done = await rotate(store, actor, progress)
-    lines = ["Went on with a rotation that was not finished."] if done.resumed else []
-    lines.append(f"Key {done.key} seals now; {done.values:,} values were put under it.")
-    lines += [f"Key {key} is retired: nothing that is stored needs it. Backups may." for key in done.retired]
+    told = ["Went on with a rotation that was not finished."] if done.resumed else []
+    told.append(f"Key {done.key} seals now; {done.values:,} values were put under it.")
+    told += [f"Key {key} is retired: nothing that is stored needs it. Backups may." for key in done.retired]
     if done.broken:
-        lines += [*done.broken, "Their key stays in use. Enter them again, and rotate again."]
-    return Outcome(REFUSED if done.broken else DONE, "".join(f"{line}\n" for line in lines))
-
-
-async def _audit_verify(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
-    found = await verify(store.database, store.vault, progress)
-    lines = [f"Chain {head}." for head in found.heads]
-    if found.problems:
-        lines += [*found.problems, "Somebody has changed the log, or the database is damaged."]
-    else:
-        lines.append("The log is whole. Whether rows were cut off at its end, only a copy of it can tell.")
-    return Outcome(REFUSED if found.problems else DONE, "".join(f"{line}\n" for line in lines))
+        told += [*done.broken, "Their key stays in use. Enter them again, and rotate again."]
+    return Outcome(REFUSED if done.broken else DONE, lines(*told))
 
 
 async def _rewrap_root(store: Store, command: Command, actor: Actor) -> Outcome:
-    path = Path(str(command.arguments["to"]))
-    if not path.is_absolute():
-        raise _Refusal("The new root key's file has to be named with its whole path.")
+    path = _path(command, "to", "The new root key's file")
     root = await rewrap_root(store, actor, path)
     return Outcome(
         DONE,
@@ -135,6 +100,18 @@ async def _rewrap_root(store: Store, command: Command, actor: Actor) -> Outcome:
         f"Set WEBAPP_ROOT_KEY_FILE={path} before the next start, and keep a copy of the file away from this machine.\n"
         "Keep the old root key as long as you keep backups that were made under it.\n",
     )
+
+
+async def _backup(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
+    made = await backup(store, actor, _path(command, "file", "The backup"), progress)
+    return Outcome(DONE, lines(*made.lines))
+
+
+def _path(command: Command, argument: str, what: str) -> Path:
+    path = Path(str(command.arguments[argument]))
+    if not path.is_absolute():  # the server's working directory is another one
+        raise Refusal(f"{what} has to be named with its whole path.")
+    return path
 
 
 def _is_text(value: bytes) -> bool:
@@ -145,10 +122,6 @@ def _is_text(value: bytes) -> bool:
     return True
 
 
-def _said(sentence: str) -> str:
-    return f"registry-credentials: {sentence}\n"
-
-
 COMMANDS: Mapping[str, Callable[[Store, Command, Actor], Awaitable[Outcome]]] = {
     "create-admin": _create_admin,
     "bootstrap-token": _bootstrap_token,
@@ -156,7 +129,9 @@ COMMANDS: Mapping[str, Callable[[Store, Command, Actor], Awaitable[Outcome]]] = 
     "rewrap-root": _rewrap_root,
 }
 LONG_COMMANDS: Mapping[str, Callable[[Store, Command, Actor, Progress], Awaitable[Outcome]]] = {
-    "audit-verify": _audit_verify,
+    "audit-cut": audit_cut,
+    "audit-verify": audit_verify,
+    "backup": _backup,
     "rotate-key": _rotate_key,
 }
 """Those that say how far they are."""

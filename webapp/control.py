@@ -22,14 +22,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Any
 
-from webapp.commands import COMMANDS, LONG_COMMANDS, TRY_LATER, Command, Outcome, execute
+from webapp.command import TRY_LATER, Command, Outcome, Progress
+from webapp.commands import COMMANDS, LONG_COMMANDS, execute
 from webapp.errors import ConfigurationError, StoreLocked
-from webapp.log import set_up_logging
-from webapp.rotation import Progress
 from webapp.settings import Settings
 from webapp.store import Store, open_store
+from webapp.terminal import begin_command, progress_shown, unseen
 from webapp.vault import Secret
-from webapp.vault.hygiene import forbid_core_dumps
 
 SOCKET_NAME = "control.sock"
 
@@ -44,10 +43,6 @@ _TELL_SECONDS = 0.2
 _LONGEST_PATH = 100  # bytes; struct sockaddr_un has room for 108 on Linux (unix(7)) and for 104 on macOS
 
 _logger = logging.getLogger(__name__)
-
-
-def _no_progress(done: int, total: int) -> None:
-    """Nobody watches."""
 
 
 @asynccontextmanager
@@ -65,14 +60,12 @@ async def store_here(settings: Settings) -> AsyncIterator[Store]:
 
 def run_command_line(settings: Settings, name: str, arguments: Mapping[str, str | int | bool], given: bytes | None) -> Outcome:
     """Run a command that is this whole process; `given` came on standard input. Raises ConfigurationError."""
-    forbid_core_dumps()
-    # A command says the same in the server and here, so that here only warnings are logged, unless more is asked for.
-    set_up_logging("warning" if settings.log_level == "info" else settings.log_level)
+    begin_command(settings)
     command = Command(name, arguments, None if given is None else Secret(given))
-    return run_command(settings, command, progress=_bar if sys.stderr.isatty() else _no_progress)
+    return run_command(settings, command, progress=progress_shown())
 
 
-def run_command(settings: Settings, command: Command, *, patience: float = _PATIENCE_SECONDS, progress: Progress = _no_progress) -> Outcome:
+def run_command(settings: Settings, command: Command, *, patience: float = _PATIENCE_SECONDS, progress: Progress = unseen) -> Outcome:
     """Run the command in the server, or here when none answers.
 
     Waits up to `patience` seconds for a server that is just starting or for another command, and for the
@@ -91,7 +84,7 @@ def run_command(settings: Settings, command: Command, *, patience: float = _PATI
         time.sleep(0.1)
 
 
-def ask(data_dir: Path, command: Command, patience: float = _PATIENCE_SECONDS, progress: Progress = _no_progress) -> Outcome | None:
+def ask(data_dir: Path, command: Command, patience: float = _PATIENCE_SECONDS, progress: Progress = unseen) -> Outcome | None:
     """Have the server of that data directory run the command; None when there is none. Raises ConfigurationError."""
     try:
         connection = _connect(data_dir, patience)
@@ -281,15 +274,6 @@ def _short(data_dir: Path) -> Iterator[Path]:
         link = Path(private, "d")
         link.symlink_to(data_dir)
         yield link
-
-
-def _bar(done: int, total: int) -> None:
-    """A bar on the terminal, written over itself, that goes when all is done."""
-    width = 40
-    share = done / total if total else 1.0
-    text = f"[{'#' * int(width * share):{width}}] {done:,} of {total:,}"
-    sys.stderr.write("\r\x1b[K" + (text if done < total else ""))
-    sys.stderr.flush()
 
 
 def _notice(line: str) -> None:

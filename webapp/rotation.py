@@ -6,12 +6,13 @@ and stays in the keyring for the backups that do.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from webapp.actor import Actor
 from webapp.chain import Event
+from webapp.command import Progress
 from webapp.database import Batch, Row
 from webapp.errors import Conflict
 from webapp.names import printable
@@ -33,9 +34,6 @@ CHUNK = 50
 
 PAUSE = 0.01
 """Seconds between two batches: hand-overs go first."""
-
-Progress = Callable[[int, int], None]
-"""Is told how many are done, and how many there are."""
 
 _INSERT = (
     "INSERT INTO keyring (id, purpose, state, wrapped, check_value, root_fingerprint, created_at)"

@@ -30,9 +30,14 @@ VARIABLES = {
     "WEBAPP_TLS_KEY_FILE": "its private key, PEM, without a passphrase (none)",
     "WEBAPP_TRUSTED_PROXIES": "whose X-Forwarded-For counts: addresses or networks, with commas between (none)",
     "WEBAPP_OFFICIAL_IMAGES_FILE": "JSON with the official images (none)",
+    "WEBAPP_AUDIT_HEADS": "where signed heads of the audit log go: a file, a URL, or none (<data directory>-heads/heads.jsonl)",
+    "WEBAPP_AUDIT_HEADS_TOKEN": "the bearer token for that URL (none); or WEBAPP_AUDIT_HEADS_TOKEN_FILE",
     "WEBAPP_LOG_LEVEL": "debug, info, warning or error (info)",
 }
 """Every variable, with its meaning and, in brackets, its default; the command line's help shows this."""
+
+IN_FILES = ("WEBAPP_DATABASE_URL_FILE", "WEBAPP_AUDIT_HEADS_TOKEN_FILE")
+"""The variables that name a file with the value of a secret one."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -56,6 +61,9 @@ class Settings:
     tls_key_file: Path | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     official_images_file: Path | None
+    audit_heads: str
+    """The path or the URL; empty for none."""
+    audit_heads_token: str = field(repr=False)
     log_level: str
 
     @classmethod
@@ -79,6 +87,8 @@ class Settings:
             tls_key_file=_read(environ, "WEBAPP_TLS_KEY_FILE", _readable, None),
             trusted_proxies=_read(environ, "WEBAPP_TRUSTED_PROXIES", _networks, ()),
             official_images_file=_read(environ, "WEBAPP_OFFICIAL_IMAGES_FILE", _readable, None),
+            audit_heads=_read(environ, "WEBAPP_AUDIT_HEADS", _sink, str(data_dir.with_name(data_dir.name + "-heads") / "heads.jsonl")),
+            audit_heads_token=_read(environ, "WEBAPP_AUDIT_HEADS_TOKEN", _bearer, "", secret=True),
             log_level=_read(environ, "WEBAPP_LOG_LEVEL", _log_level, "info"),
         )
         _refuse_contradictions(settings)
@@ -94,7 +104,7 @@ class Settings:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A line for every `WEBAPP_…` variable that means nothing here, with the one that was perhaps meant."""
-    known = {*VARIABLES, "WEBAPP_DATABASE_URL_FILE"}
+    known = {*VARIABLES, *IN_FILES}
     lines = []
     for name in sorted(environ):
         if name.startswith("WEBAPP_") and name not in known:
@@ -227,6 +237,31 @@ def _origin(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://{shown}" + ("" if port == _DEFAULT_PORTS[scheme] else f":{port}")
 
 
+def _sink(text: str) -> str:
+    """Where heads go: a path, a URL without a user name, or `none`, which is the empty string."""
+    if text.lower() == "none":
+        return ""
+    if "://" not in text:
+        return str(_path(text))
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+        known = parts.scheme in _DEFAULT_PORTS and text.isprintable() and text.isascii() and bool(_host(parts.hostname or ""))
+    except ValueError:
+        known = False
+    if not known or "@" in parts.netloc or parts.fragment:
+        raise ValueError("it is no path and no URL. Write a file's path, https://logs.example.com/heads, or none.")
+    if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
+        raise ValueError("heads go over https:// to other machines. Write it with https://.")
+    return text
+
+
+def _bearer(text: str) -> str:
+    if not re.fullmatch(r"[\x21-\x7e]{1,4096}", text):
+        raise ValueError("it is no bearer token: only visible ASCII characters, without blanks.")
+    return text
+
+
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     networks = []
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -256,6 +291,8 @@ def _refuse_contradictions(settings: Settings) -> None:
             f"WEBAPP_HOST: {settings.host} can be reached from other machines, and there is no TLS. Set WEBAPP_TLS_CERT_FILE and"
             " WEBAPP_TLS_KEY_FILE, or WEBAPP_PUBLIC_URL to the https:// address of the proxy in front, or listen on 127.0.0.1."
         )
+    if settings.audit_heads_token and "://" not in settings.audit_heads:
+        raise ConfigurationError("WEBAPP_AUDIT_HEADS_TOKEN: it is for a URL, and WEBAPP_AUDIT_HEADS names none.")
     if settings.root_key_file.is_relative_to(settings.data_dir):
         raise ConfigurationError(
             f"WEBAPP_ROOT_KEY_FILE: {settings.root_key_file} is in the data directory, whose copies would hold it, too. Put it elsewhere."

@@ -32,6 +32,7 @@ from webapp.vault import KeyringBroken, RootKey, Vault, create_root_key, expecte
 
 KEYRING_SQL = "SELECT id, purpose, state, wrapped, check_value, root_fingerprint, created_at FROM keyring ORDER BY id"
 _INSTALLATION_SQL = "SELECT id FROM installation"
+_CHAIN_SQL = "SELECT audit_chain FROM installation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +73,47 @@ async def open_store(
     """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with store_lock(settings.data_dir):
-        root, instance_id = _root_key(settings, notices)
-        database = await Database.open(settings.database_url)
-        try:
-            await migrate(database, clock)
-            instance_id = await _begin(database, root, instance_id, clock())
-            rows = await database.fetch_all(KEYRING_SQL)
-            vault = Vault(open_keyring(rows, root, instance_id), instance_id)
-            chain = AuditChain(database, vault, clock)
-            await load_official_images(database, settings.official_images_file, clock())
-            imports = ImportRepository(database, vault, clock)
-            await imports.forget_expired()
-            yield Store(
-                settings=settings,
-                database=database,
-                vault=vault,
-                chain=chain,
-                clock=clock,
-                accounts=AccountRepository(database, vault, chain, clock),
-                credentials=CredentialRepository(database, vault, chain, clock),
-                secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
-                variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
-                imports=imports,
-                images=ImageRepository(database, vault, chain, clock),
-                agents=AgentRepository(database, vault, chain, clock),
-                bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
-                enrolment=Enrolment(database, vault, chain, clock),
-                audit=AuditRepository(database, vault, chain, clock),
-                provisions=ProvisionRepository(database, vault, chain, clock),
-            )
-        finally:
-            await database.close()
+        async with open_locked_store(settings, clock=clock, notices=notices) as store:
+            yield store
+
+
+@asynccontextmanager
+async def open_locked_store(
+    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None
+) -> AsyncIterator[Store]:
+    """As `open_store`, for who holds the data directory's lock."""
+    root, instance_id = _root_key(settings, notices)
+    database = await Database.open(settings.database_url)
+    try:
+        await migrate(database, clock)
+        instance_id = await _begin(database, root, instance_id, clock())
+        rows = await database.fetch_all(KEYRING_SQL)
+        vault = Vault(open_keyring(rows, root, instance_id), instance_id)
+        named = await database.fetch_one(_CHAIN_SQL)
+        chain = AuditChain(database, vault, clock, (named or {}).get("audit_chain") or "")
+        await load_official_images(database, settings.official_images_file, clock())
+        imports = ImportRepository(database, vault, clock)
+        await imports.forget_expired()
+        yield Store(
+            settings=settings,
+            database=database,
+            vault=vault,
+            chain=chain,
+            clock=clock,
+            accounts=AccountRepository(database, vault, chain, clock),
+            credentials=CredentialRepository(database, vault, chain, clock),
+            secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
+            variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
+            imports=imports,
+            images=ImageRepository(database, vault, chain, clock),
+            agents=AgentRepository(database, vault, chain, clock),
+            bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
+            enrolment=Enrolment(database, vault, chain, clock),
+            audit=AuditRepository(database, vault, chain, clock),
+            provisions=ProvisionRepository(database, vault, chain, clock),
+        )
+    finally:
+        await database.close()
 
 
 def _root_key(settings: Settings, notices: Callable[[str], None]) -> tuple[RootKey, str]:

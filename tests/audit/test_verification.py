@@ -10,7 +10,8 @@ from tests.personas import House
 from tests.stories import store_credential
 from webapp.audit.verification import MOST_PROBLEMS, Verification, verify
 from webapp.chain import COLUMNS
-from webapp.commands import DONE, REFUSED, Command, execute
+from webapp.command import DONE, REFUSED, Command
+from webapp.commands import execute
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +55,7 @@ async def test_a_log_that_nobody_touched_is_whole(house: House, alice: httpx2.As
 
 async def test_an_empty_log_is_whole(house: House) -> None:
     await tamper(house, "DELETE FROM audit_log")
-    assert await verified(house) == Verification(0, (), ())
+    assert await verified(house) == Verification(0, (), (), (), None)
 
 
 async def test_a_change_of_any_column_is_found(house: House, alice: httpx2.AsyncClient) -> None:

@@ -36,6 +36,9 @@ ACTOR_KINDS = {
 }
 
 ACTIONS = {
+    "audit.cut": "Audit log's oldest rows removed",
+    "store.backup": "Backup made",
+    "store.restore": "Backup restored",
     "key.rotate": "Key rotation begun",
     "key.retire": "Key retired",
     "root_key.change": "Root key changed",

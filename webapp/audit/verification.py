@@ -1,14 +1,20 @@
 """`registry-credentials audit verify`: is the audit log as it was written.
 
 Each row's MAC is over the MAC before it and over the row (`webapp/chain.py`), so that a row which was changed, left out, added or moved
-does not fit. What was cut off at the end fits: that shows only against a head that was kept elsewhere.
+does not fit. What was cut off at the end fits: that shows only against a signed head that was kept elsewhere (`heads.py`). Two things
+that are missing are no tampering, since the installation itself has said so: what a signed cut removed (`retention.py`), and what a
+restore left behind, which the first row of the chain after it names.
 """
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from webapp.audit import coverage
+from webapp.audit.coverage import Seen
+from webapp.audit.heads import Head
+from webapp.audit.retention import Cut, signed_cuts
 from webapp.chain import FIRST_MAC, mac_input
 from webapp.database import Database, Row
 from webapp.names import printable
@@ -22,29 +28,84 @@ MOST_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found: how many rows there are, the last one of each chain, and sentences about what does not fit, 20 at the most."""
+    """What was found: how many rows were looked at, what each chain has, and sentences about what does not fit, 20 at the most.
+
+    `notes` are about what is missing for a good reason; `uncovered` is how many rows no head covers yet, None without heads.
+    """
 
     rows: int
-    heads: tuple[str, ...]
+    chains: tuple[str, ...]
     problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    uncovered: int | None
 
 
-async def verify(database: Database, vault: Vault, progress: Callable[[int, int], None]) -> Verification:
-    """Verify every row that is there now, chain by chain. Raises Unavailable."""
+async def verify(
+    database: Database,
+    vault: Vault,
+    progress: Callable[[int, int], None],
+    heads: Sequence[Head] = (),
+    *,
+    since_head: bool = False,
+) -> Verification:
+    """Verify every row that is there now, and what the heads name; with `since_head` only the rows from the ones that they name on.
+
+    Raises Unavailable.
+    """
+    seen = Seen(coverage.named_by(heads))
+    cuts, unsigned = await signed_cuts(database, vault)
+    problems = [f"The note of what was removed of chain {printable(chain)} is not signed." for chain in unsigned]
     chains = await database.fetch_all("SELECT chain, count(*) AS rows, max(seq) AS last FROM audit_log GROUP BY chain ORDER BY chain")
-    total = sum(int(chain["rows"]) for chain in chains)
-    done, heads, problems = 0, list[str](), list[str]()
+    begins = {str(row["chain"]): _begin(str(row["chain"]), cuts, seen.named if since_head else {}) for row in chains}
+    total = sum(_left(row, begins[str(row["chain"])].seq) for row in chains)
+    done, said = 0, list[str]()
     for chain in chains:
-        previous, expected, after = FIRST_MAC, 1, None
-        while rows := await _page(database, chain, after):
+        name = str(chain["chain"])
+        begin, looked_at = begins[name], 0
+        previous, expected = begin.mac, begin.seq + 1
+        async for rows in _pages(database, chain, begin.seq if begin.skips else None):
             for row in rows:
-                problems += _misfits(vault, row, previous, expected)
+                misfits = _misfits(vault, row, previous, expected)
+                problems += misfits
+                if not misfits:
+                    seen.note(name, row)
                 previous, expected = row["mac"], row["seq"] + 1 if isinstance(row["seq"], int) else expected
-            done, after = done + len(rows), rows[-1]["seq"]
+            done, looked_at = done + len(rows), looked_at + len(rows)
             progress(min(done, total), total)
             await asyncio.sleep(0)
-        heads.append(f"{printable(str(chain['chain']))}: {done:,} rows, the last one is {expected - 1:,}")
-    return Verification(total, tuple(heads), tuple(problems[:MOST_PROBLEMS]))
+        if begin.skips and not looked_at:
+            expected = int(chain["last"]) + 1
+        seen.lasts[name] = expected - 1
+        said.append(f"{printable(name)}: {looked_at:,} rows{' since the head' if begin.skips else ''}, the last one is {expected - 1:,}")
+    problems += coverage.problems(seen, cuts, heads)
+    notes = tuple(coverage.notes(seen, cuts))
+    return Verification(done, tuple(said), tuple(problems[:MOST_PROBLEMS]), notes, coverage.uncovered(seen, heads))
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """What stands before the first row to look at: its number, and its MAC, if known. `skips` when the rows before are not looked at."""
+
+    seq: int
+    mac: bytes | None
+    skips: bool = False
+
+
+def _begin(chain: str, cuts: Mapping[str, Cut], named: Mapping[str, Mapping[int, str]]) -> _Begin:
+    made = cuts.get(chain, Cut(0, FIRST_MAC, 0))
+    head = max(named.get(chain, {}), default=0)
+    # The row that the head names is looked at, too: its MAC has to be the one that the head has.
+    return _Begin(head - 1, None, skips=True) if head > made.seq + 1 else _Begin(made.seq, made.mac)
+
+
+def _left(chain: Row, before: int) -> int:
+    return max(0, min(chain["rows"], chain["last"] - before)) if isinstance(chain["last"], int) else int(chain["rows"])
+
+
+async def _pages(database: Database, chain: Row, after: object) -> AsyncIterator[list[Row]]:
+    while rows := await _page(database, chain, after):
+        yield rows
+        after = rows[-1]["seq"]
 
 
 async def _page(database: Database, chain: Row, after: object) -> list[Row]:
@@ -56,8 +117,8 @@ async def _page(database: Database, chain: Row, after: object) -> list[Row]:
     )
 
 
-def _misfits(vault: Vault, row: Row, previous: bytes, expected: int) -> list[str]:
-    """What is wrong with this row, behind a row with this MAC, where this number was to come."""
+def _misfits(vault: Vault, row: Row, previous: bytes | None, expected: int) -> list[str]:
+    """What is wrong with this row, behind a row with this MAC (None: it is not known), where this number was to come."""
     number, found = row["seq"], []
     if not isinstance(number, int) or number < expected:
         found.append(f"A row has the number {printable(str(number))}, which none can have.")
@@ -65,7 +126,7 @@ def _misfits(vault: Vault, row: Row, previous: bytes, expected: int) -> list[str
     elif number != expected:
         missing = f"Row {expected:,} is" if number == expected + 1 else f"Rows {expected:,} to {number - 1:,} are"
         found.append(f"{missing} missing.")
-    elif row["previous_mac"] != previous:
+    elif previous is not None and row["previous_mac"] != previous:
         found.append(f"Row {number:,} does not follow the row before it: one of the two was put in the place of another.")
     if not _is_as_written(vault, row):
         found.append(f"Row {number:,} is not as it was written.")

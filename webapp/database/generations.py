@@ -11,6 +11,7 @@ from functools import lru_cache
 QUIET = frozenset(
     {
         "agent_activity",
+        "audit_cuts",
         "audit_log",
         "env_imports",
         "form_nonces",

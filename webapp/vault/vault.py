@@ -4,6 +4,9 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from webapp.vault import envelope
 from webapp.vault.envelope import associated_data
 from webapp.vault.keyring import Keyring
@@ -94,6 +97,26 @@ class Vault:
         """HMAC-SHA-256 under the audit key."""
         return hmac.digest(self._keyring.others["audit"].reveal(), data, "sha256")
 
+    def signature(self, purpose: str, data: bytes) -> bytes:
+        """An Ed25519 signature (RFC 8032) with the key that signs heads; one purpose's signature is no other's. 64 bytes."""
+        return self._signing_key().sign(_signed(purpose, data))
+
+    def is_signed(self, purpose: str, data: bytes, signature: bytes) -> bool:
+        """Whether this installation has signed it for this purpose."""
+        try:
+            self._signing_key().public_key().verify(signature, _signed(purpose, data))
+        except (InvalidSignature, TypeError):  # TypeError: SQLite keeps text in a column of bytes, too
+            return False
+        return True
+
+    @property
+    def public_key(self) -> str:
+        """What the signatures are verified with, in hexadecimal (RFC 8032, 32 bytes): no secret, and may be kept elsewhere."""
+        return self._signing_key().public_key().public_bytes_raw().hex()
+
+    def _signing_key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self._keyring.others["head"].reveal())
+
     def cookie_mac(self, purpose: str, data: bytes) -> bytes:
         """HMAC-SHA-256 over what a cookie holds, under the token key; one purpose's MAC is no other's."""
         return self._token_key_mac(associated_data("cookie", [purpose]) + data)
@@ -129,3 +152,7 @@ class Vault:
 
     def _token_key_mac(self, data: bytes) -> bytes:
         return hmac.digest(self._keyring.others["token"].reveal(), data, "sha256")
+
+
+def _signed(purpose: str, data: bytes) -> bytes:
+    return f"registry-credentials {purpose}\n".encode() + data

@@ -1,0 +1,106 @@
+"""Signed heads, written while the program runs: every minute or 1,000 rows, at the start and the end, when there is something new."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from webapp.audit.heads import Head, current, line_of
+from webapp.audit.sinks import NotDelivered, append_to, post_to
+from webapp.chain import AuditChain
+from webapp.clock import MINUTE, Clock
+from webapp.database import Database
+from webapp.errors import Unavailable
+from webapp.vault import Secret, Vault
+
+EVERY = MINUTE
+ROWS = 1000
+"""Rows after which a head is written before its time."""
+
+LOOK = 1.0
+"""Seconds between two looks at the time and at the rows."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Heads:
+    """Writes heads to one sink: a file (a path), a collector (an http or https URL), or none ("")."""
+
+    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock, sink: str, token: str = "") -> None:
+        self._database = database
+        self._vault = vault
+        self._chain = chain
+        self._clock = clock
+        self.sink = sink
+        self._token = Secret(token.encode()) if token else None
+        self._tried_at: int | None = None
+        self.last: Head | None = None
+        """The head that was written last by this process."""
+        self.problem = ""
+        """Why the last one could not be written; empty when it was."""
+
+    async def write_if_due(self) -> None:
+        """Write a head when it is time, and there is something new to say. Raises nothing for a sink that does not take it."""
+        if self.sink and self._is_due():
+            await self.write()
+
+    async def write(self) -> None:
+        """Write a head now, unless there is nothing new. Raises nothing for a sink that does not take it."""
+        self._tried_at = self._clock()
+        try:
+            head = await current(self._database, self._vault, self._clock)
+            if head.chains and (self.last is None or head.chains != self.last.chains):
+                await asyncio.to_thread(self._deliver, line_of(head, self._vault))
+                self.last = head
+        except (NotDelivered, Unavailable) as error:
+            if not self.problem:  # the first of many: the page shows it as long as it lasts
+                _logger.error("a signed head of the audit log could not be exported: %s", error)
+            self.problem = str(error)
+        else:
+            if self.problem:
+                _logger.info("signed heads of the audit log are exported again")
+            self.problem = ""
+
+    def _is_due(self) -> bool:
+        if self._tried_at is None:
+            return True
+        waited = self._clock() - self._tried_at
+        if not 0 <= waited < EVERY:
+            return True
+        return not self.problem and self._chain.last - self._written() >= ROWS
+
+    def _written(self) -> int:
+        """The number of the row that the last head names in the chain that grows."""
+        chains = () if self.last is None else self.last.chains
+        return next((last.seq for last in chains if last.chain == self._chain.name), 0)
+
+    def _deliver(self, line: str) -> None:
+        if self.sink.startswith(("http://", "https://")):
+            post_to(self.sink, line, self._token)
+        else:
+            append_to(Path(self.sink), line)
+
+
+@asynccontextmanager
+async def exported(heads: Heads) -> AsyncIterator[None]:
+    """Write heads as long as the block runs, and one at its end."""
+
+    async def run() -> None:
+        while True:
+            try:
+                await heads.write_if_due()
+            except Exception:  # a fault of ours ends no exports
+                _logger.exception("a signed head of the audit log could not be made")
+            await asyncio.sleep(LOOK)
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        if heads.sink:
+            await heads.write()

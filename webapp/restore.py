@@ -1,0 +1,147 @@
+"""`registry-credentials restore FILE`: a backup becomes the store again, and nobody who was signed in with it is.
+
+All is done in a copy, which takes the store's place at the very end: whenever a restore is interrupted, the store is the one before.
+The audit log goes on in a new chain. Its first row names where the backup ends, so that rows which were written after the backup, and
+which signed heads name, are known to be left behind by a restore.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from webapp.actor import Actor
+from webapp.audit.coverage import RESTORED, ends_at
+from webapp.audit.heads import current
+from webapp.chain import AuditChain, Event
+from webapp.check import check_store
+from webapp.clock import Clock, system_clock
+from webapp.command import DONE, REFUSED, Outcome, Progress, Refusal, lines, said
+from webapp.commands import actor_of
+from webapp.database import Transaction, inspect
+from webapp.database.copies import CopyFailed, copy_into, remove_database, replace_database
+from webapp.database.lock import store_lock
+from webapp.database.sqlite import path_of, url_of
+from webapp.errors import ConfigurationError, StoreLocked
+from webapp.ids import new_id
+from webapp.settings import Settings
+from webapp.store import KEYRING_SQL, Store, open_locked_store
+from webapp.terminal import begin_command, progress_shown
+
+AGENTS = {
+    "keep": "all agents of the backup stay enrolled: also those that were revoked after it was made, so revoke these again",
+    "end": "all agents are revoked, and have to enrol again",
+}
+"""What becomes of the agents."""
+
+ENDED = (
+    "UPDATE sessions SET ended_at = :now WHERE ended_at IS NULL",
+    "UPDATE bootstrap_tokens SET revoked_at = :now WHERE revoked_at IS NULL",
+)
+"""What ends with every restore: sessions and tokens that somebody may have given back since the backup was made."""
+
+_FORGOTTEN = ("DELETE FROM env_imports", "UPDATE agents SET reenrol_until = NULL")
+
+_AGENTS_ENDED = (
+    "UPDATE agent_tokens SET revoked_at = :now WHERE revoked_at IS NULL",
+    "UPDATE agents SET revoked_at = :now, version = version + 1 WHERE revoked_at IS NULL",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did: whether every value opens, and what is to be said. `aside` is the store that was there before, if one was."""
+
+    ok: bool
+    lines: Sequence[str]
+    aside: Path | None
+
+
+def restore_command_line(settings: Settings, file: str, agents: str, *, replace_store: bool) -> Outcome:
+    """Restore a backup, which is this whole process. Raises ConfigurationError, Unavailable."""
+    begin_command(settings)
+    os.umask(0o077)
+    try:
+        path = Path(file).absolute()
+        done = asyncio.run(restore(settings, path, agents=agents, replace_store=replace_store, uid=os.getuid(), progress=progress_shown()))
+    except (Refusal, CopyFailed) as error:
+        return Outcome(REFUSED, stderr=said(str(error)))
+    return Outcome(DONE if done.ok else REFUSED, lines(*done.lines))
+
+
+async def restore(
+    settings: Settings, file: Path, *, agents: str, replace_store: bool, uid: int, progress: Progress, clock: Clock = system_clock
+) -> Restored:
+    """Make the backup in this file the store, in the name of this user; `agents` is a key of AGENTS.
+
+    With `replace_store` a store that is there is put aside under another name; without, it is a reason to refuse. Raises Refusal,
+    CopyFailed, ConfigurationError (also when the root key is another one), Unavailable; then the store is as it was.
+    """
+    settings.make_data_dir()
+    path = path_of(settings.database_url)
+    temporary = path.with_name(f".{path.name}.restoring")
+    try:
+        with store_lock(settings.data_dir):
+            _refuse(path, file, replace_store=replace_store)
+            remove_database(temporary)  # of a restore that was killed
+            try:
+                return await _restored(settings, path, temporary, file, agents, uid, progress, clock)
+            finally:
+                remove_database(temporary)
+    except StoreLocked:
+        raise Refusal(f"The store in {settings.data_dir} is in use. Stop the server first.") from None
+
+
+async def _restored(
+    settings: Settings, path: Path, temporary: Path, file: Path, agents: str, uid: int, progress: Progress, clock: Clock
+) -> Restored:
+    await asyncio.to_thread(copy_into, file, temporary, progress, threading.Event())
+    async with open_locked_store(replace(settings, database_url=url_of(temporary)), clock=clock) as store:
+        report = await check_store(store.database, store.vault)
+        ends = await _end(store, await actor_of(store, uid), file, agents)
+    aside = path.with_name(f"{path.name}.before-{datetime.fromtimestamp(clock() / 1000, UTC):%Y%m%dT%H%M%S%fZ}")
+    there = await asyncio.to_thread(replace_database, temporary, path, aside)
+    told = [f"Restored {file}. The server may start.", *report.lines, *ends]
+    if there:
+        told.append(f"The store that was there is in {aside}. Remove it when you do not need it any more.")
+    return Restored(report.ok, tuple(told), aside if there else None)
+
+
+def _refuse(path: Path, file: Path, *, replace_store: bool) -> None:
+    """Raises Refusal when there is a store that may not be replaced, or the file is no backup of ours."""
+    if path.exists() and not replace_store:
+        raise Refusal(f"There is a store in {path} already. Say --replace to put it aside.")
+    if not file.is_file():
+        raise Refusal(f"There is no file {file}.")
+    try:
+        found = inspect(url_of(file), ("SELECT id FROM installation", KEYRING_SQL))
+    except ConfigurationError as error:
+        raise Refusal(str(error).partition(": ")[2]) from None
+    if found is None or not all(found):  # otherwise a new store would be made in its place
+        raise Refusal(f"{file} is no backup of this program: it holds no keyring.")
+
+
+async def _end(store: Store, actor: Actor, file: Path, agents: str) -> list[str]:
+    """End what a restore ends, and begin the new chain, in one transaction."""
+    lasts, now = (await current(store.database, store.vault, store.clock)).chains, store.clock()
+    chain = AuditChain(store.database, store.vault, store.clock, new_id())
+    async with store.database.transaction() as transaction:
+        sessions, tokens = [await _count(transaction, sql, now) for sql in ENDED]
+        for sql in _FORGOTTEN:
+            await transaction.execute(sql)
+        revoked = [await _count(transaction, sql, now) for sql in _AGENTS_ENDED][-1] if agents == "end" else 0
+        await transaction.execute("UPDATE installation SET audit_chain = :chain", {"chain": chain.name})
+        detail = f"{ends_at(lasts)}; agents: {agents}"
+        await chain.append(transaction, actor, Event(RESTORED, "backup", "", file.name, detail=detail))
+    ended = f"Ended {sessions:,} sessions and {tokens:,} bootstrap tokens. "
+    if agents == "end":
+        return [f"{ended}Revoked {revoked:,} agents: they have to enrol again."]
+    return [f"{ended}The agents are kept: those that were revoked after the backup was made live again, so revoke them again."]
+
+
+async def _count(transaction: Transaction, sql: str, now: int) -> int:
+    """Run an UPDATE; how many rows it has changed."""
+    return len(await transaction.fetch_all(f"{sql} RETURNING 1 AS one", {"now": now}))
