@@ -11,9 +11,10 @@ from pathlib import Path
 from webapp.actor import Actor
 from webapp.audit.verification import verify
 from webapp.errors import AppError, ConfigurationError, Invalid, TooMany, Unavailable
+from webapp.kms_key import is_kms_key, parse_root_key
 from webapp.rotation import Progress, rewrap_root, rotate
 from webapp.store import Store
-from webapp.vault import Secret
+from webapp.vault import Place, Secret
 
 DONE, REFUSED, FAULT, TRY_LATER = 0, 1, 70, 75
 """Exit statuses, as sysexits.h has them: 70 is EX_SOFTWARE, 75 is EX_TEMPFAIL."""
@@ -125,16 +126,32 @@ async def _audit_verify(store: Store, command: Command, actor: Actor, progress: 
 
 
 async def _rewrap_root(store: Store, command: Command, actor: Actor) -> Outcome:
-    path = Path(str(command.arguments["to"]))
+    place = _place(str(command.arguments["to"]))
+    root = await rewrap_root(store, actor, place)
+    changed = f"The keyring is wrapped by the root key with fingerprint {root.fingerprint} now, which is"
+    old = "Keep the old root key as long as you keep backups that were made under it.\n"
+    if not isinstance(place, Path):
+        then = (
+            "WEBAPP_ROOT_KEY stays as it is." if place == store.settings.root_key else f"Set WEBAPP_ROOT_KEY={place} before the next start."
+        )
+        return Outcome(DONE, f"{changed} wrapped by {place}.\n{then} Without that key nothing here can be opened: keep it.\n{old}")
+    file = "" if store.settings.root_key is None else " and WEBAPP_ROOT_KEY=file"
+    then = f"Set WEBAPP_ROOT_KEY_FILE={place}{file} before the next start, and keep a copy of the file away from this machine."
+    return Outcome(DONE, f"{changed} in {place}.\n{then}\n{old}")
+
+
+def _place(text: str) -> Place:
+    if is_kms_key(text):
+        try:
+            key = parse_root_key(text)
+        except ValueError as error:
+            raise _Refusal(f"The new root key's place cannot be used: {error}") from None
+        if key is not None:
+            return key
+    path = Path(text)
     if not path.is_absolute():
         raise _Refusal("The new root key's file has to be named with its whole path.")
-    root = await rewrap_root(store, actor, path)
-    return Outcome(
-        DONE,
-        f"The keyring is wrapped by the root key with fingerprint {root.fingerprint} in {path} now.\n"
-        f"Set WEBAPP_ROOT_KEY_FILE={path} before the next start, and keep a copy of the file away from this machine.\n"
-        "Keep the old root key as long as you keep backups that were made under it.\n",
-    )
+    return path
 
 
 def _is_text(value: bytes) -> bool:
