@@ -70,14 +70,15 @@ class AwsKms:
         return refused(self._key, verb, f"it refuses ({code})")
 
     def _failure(self, verb: str, error: Exception) -> AppError:
-        from botocore.exceptions import HTTPClientError, NoCredentialsError, SSLError  # noqa: PLC0415  an optional extra
+        from botocore.exceptions import ConnectionError as NoConnection  # noqa: PLC0415  an optional extra
+        from botocore.exceptions import HTTPClientError, NoCredentialsError, SSLError  # noqa: PLC0415
 
         name, where = word(type(error).__name__), self._client.meta.endpoint_url  # type: ignore[attr-defined]  # of boto3's clients
         if isinstance(error, NoCredentialsError):
             return refused(self._key, verb, "boto3 finds no AWS credentials: in the environment, in a profile or by the machine's role")
         if isinstance(error, SSLError):
             return refused(self._key, verb, f"the certificate of {where} is not one to trust")
-        if isinstance(error, HTTPClientError):
+        if isinstance(error, (NoConnection, HTTPClientError)):
             return not_now(self._key, verb, f"{where} cannot be reached ({name})")
         return refused(self._key, verb, f"boto3 cannot ask it ({name})")
 

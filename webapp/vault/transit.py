@@ -12,6 +12,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,21 +83,21 @@ class Transit:
 
     def _post(self, path: str, body: str, token: str) -> tuple[int, bytes]:
         deadline = time.monotonic() + _SECONDS
-        connection = self._connection()
-        try:
-            connection.request("POST", path, body, {"X-Vault-Token": token, "X-Vault-Request": "true", "Content-Type": "application/json"})
-            response = connection.getresponse()
-            pieces, length = [], 0
-            while piece := response.read1(_PIECE):
-                pieces.append(piece)
-                length += len(piece)
-                if length > _MOST_ANSWER:
-                    raise http.client.HTTPException("the answer is too long")
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-            return response.status, b"".join(pieces)
-        finally:
-            connection.close()
+        headers = {"X-Vault-Token": token, "X-Vault-Request": "true", "Content-Type": "application/json"}
+        with closing(self._connection()) as connection:
+            connection.request("POST", path, body, headers)
+            with connection.getresponse() as response:
+                pieces, length = [], 0
+                while piece := response.read1(_PIECE):
+                    pieces.append(piece)
+                    length += len(piece)
+                    if length > _MOST_ANSWER:
+                        raise http.client.HTTPException("the answer is too long")
+                    if time.monotonic() > deadline:
+                        raise TimeoutError
+                if response.length:
+                    raise http.client.IncompleteRead(b"", response.length)
+                return response.status, b"".join(pieces)
 
     def _connection(self) -> http.client.HTTPConnection:
         parts = urlsplit(self._key.origin)
