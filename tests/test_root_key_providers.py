@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,15 +14,14 @@ from tests.real.aws_kms import AwsKmsServer
 from tests.real.openbao import OpenBao
 from tests.real.process import free_port
 from tests.test_store import change, files, fingerprint_of, started
-from webapp.database import inspect
+from webapp.commands import DONE, Command, execute
+from webapp.database import Row, inspect
 from webapp.errors import ConfigurationError, Unavailable
 from webapp.settings import Settings
 from webapp.store import ROOT_KEYS_SQL, open_store
 from webapp.vault import current_root_key
 
 pytestmark = pytest.mark.anyio
-
-KEYRING = "SELECT id, root_fingerprint FROM keyring"
 
 
 class Provider:
@@ -60,7 +60,7 @@ async def refused(settings: Settings, kind: type[Exception] = ConfigurationError
     return sentence
 
 
-def rows(settings: Settings) -> list[dict[str, object]]:
+def rows(settings: Settings) -> list[Row]:
     """What the database holds of root keys that were wrapped."""
     found = inspect(settings.database_url, (ROOT_KEYS_SQL,))
     assert found is not None
@@ -109,43 +109,38 @@ async def test_what_an_older_root_key_was_is_not_taken_for_the_newer(tmp_path: P
     await started(settings)
     (older,) = rows(settings)
     assert isinstance(older["wrapped"], bytes)
-    environ = {"WEBAPP_DATA_DIR": str(settings.data_dir), **kms.environ}
-    moved = run(environ_of(environ), "rewrap-root", "--to", kms.words)
-    assert moved.returncode == 0, moved.stderr
+    async with open_store(settings) as store:
+        moved = await execute(store, Command("rewrap-root", {"to": kms.words}), os.getuid())
+    assert moved.exit == DONE, moved.stderr
     assert "WEBAPP_ROOT_KEY stays as it is." in moved.stdout
-    assert await started(settings) == []
     assert len(rows(settings)) == 2
     change(settings, f"UPDATE root_keys SET wrapped = x'{older['wrapped'].hex()}'")
     assert "it refuses what the database holds" in await refused(settings)
 
 
-def environ_of(environ: dict[str, str]) -> dict[str, str]:
-    """The environment of a program with these variables."""
-    return {**os.environ, **environ}
+CHANGES = {
+    "UPDATE root_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 4)": "it refuses what the database holds",
+    "UPDATE root_keys SET wrapped = 'text'": "but the database holds something else in its place",
+    "UPDATE root_keys SET wrapped = 7": "but the database holds something else in its place",
+    "UPDATE root_keys SET wrapped = zeroblob(10000)": "but the database holds something else in its place",
+    "UPDATE root_keys SET provider = 'hunter2'": "which is wrapped by something else, and WEBAPP_ROOT_KEY names",
+    "UPDATE root_keys SET fingerprint = 'other'": "and the database holds none that a KMS wrapped",
+    "DROP TABLE root_keys": "and the database holds none that a KMS wrapped",
+    "UPDATE installation SET id = 'other'": "it refuses what the database holds",
+}
 
 
-@pytest.mark.parametrize(
-    ("statement", "reason"),
-    [
-        ("UPDATE root_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 4)", "it refuses what the database holds"),
-        ("UPDATE root_keys SET wrapped = 'text'", "but the database holds something else in its place"),
-        ("UPDATE root_keys SET wrapped = 7", "but the database holds something else in its place"),
-        ("UPDATE root_keys SET wrapped = zeroblob(10000000)", "but the database holds something else in its place"),
-        ("UPDATE root_keys SET provider = 'hunter2'", "which is wrapped by something else, and WEBAPP_ROOT_KEY names"),
-        ("UPDATE root_keys SET fingerprint = 'other'", "and the database holds none that a KMS wrapped"),
-        ("DELETE FROM root_keys", "and the database holds none that a KMS wrapped"),
-        ("DROP TABLE root_keys", "and the database holds none that a KMS wrapped"),
-        ("UPDATE installation SET id = 'other'", "it refuses what the database holds"),
-    ],
-)
-async def test_a_database_that_was_changed_is_refused(tmp_path: Path, kms: Provider, statement: str, reason: str) -> None:
-    settings = kms.settings(tmp_path)
+async def test_a_database_that_was_changed_is_refused(tmp_path: Path, kms: Provider) -> None:
+    settings = kms.settings(tmp_path / "whole")
     expected = await fingerprint_of(settings)
-    change(settings, statement)
-    sentence = await refused(settings)
-    assert sentence.startswith(f"WEBAPP_ROOT_KEY: expected the root key with fingerprint {expected}, ")
-    assert reason in sentence
-    assert "hunter2" not in sentence
+    for number, (statement, reason) in enumerate(CHANGES.items()):
+        shutil.copytree(tmp_path / "whole", tmp_path / str(number))
+        changed = kms.settings(tmp_path / str(number))
+        change(changed, statement)
+        sentence = await refused(changed)
+        assert sentence.startswith(f"WEBAPP_ROOT_KEY: expected the root key with fingerprint {expected}, ")
+        assert reason in sentence
+        assert "hunter2" not in sentence
 
 
 async def test_another_key_of_the_kms_is_refused(tmp_path: Path, kms: Provider) -> None:
@@ -170,7 +165,8 @@ async def test_a_kms_that_cannot_be_reached_changes_nothing(tmp_path: Path, kms:
     assert [path.name for path in (tmp_path / "new" / "data").iterdir()] == ["lock"], "a first start begins nothing without it"
 
 
-async def test_a_database_under_a_file_says_so_to_a_kms_and_the_other_way_round(tmp_path: Path, kms: Provider) -> None:
+async def test_a_database_under_a_file_says_so_to_a_kms_and_the_other_way_round(tmp_path: Path, bao: OpenBao) -> None:
+    kms = Provider("transit", lambda: bao.settings(bao.new_key()))
     in_file = settings_in(tmp_path / "file")
     expected = await fingerprint_of(in_file)
     assert f"expected the root key with fingerprint {expected}, and the database holds none" in await refused(
@@ -203,8 +199,7 @@ async def test_a_wrong_token_is_named_and_not_shown(tmp_path: Path, bao: OpenBao
 
 
 def test_the_exit_status_tells_what_is_wrong_from_what_may_pass(tmp_path: Path, bao: OpenBao) -> None:
-    environ = environ_of({"WEBAPP_DATA_DIR": str(tmp_path / "data"), **bao.settings(bao.new_key())})
-    assert run(environ, "check").returncode == 0
+    environ = {**os.environ, "WEBAPP_DATA_DIR": str(tmp_path / "data"), "WEBAPP_PORT": str(free_port()), **bao.settings(bao.new_key())}
     wrong = run({**environ, "WEBAPP_TRANSIT_TOKEN": "hvs.hunter2"}, "serve")
     later = run({**environ, "WEBAPP_ROOT_KEY": f"transit:https://127.0.0.1:{free_port()}/transit/root"}, "serve")
     assert (wrong.returncode, later.returncode) == (os.EX_CONFIG, os.EX_TEMPFAIL)
