@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.server import run
 from tests.personas import settings_in
 from tests.real.aws_kms import AwsKmsServer, use_no_others
 from tests.real.openbao import OpenBao
@@ -76,6 +77,16 @@ async def test_the_keyring_moves_from_a_file_to_transit_to_aws_and_back(tmp_path
     async with open_store(in_new) as store:
         actions = [row["action"] for row in await store.database.fetch_all("SELECT action FROM audit_log")]
     assert actions.count("root_key.change") == 3
+
+
+def test_on_the_command_line_the_words_of_a_kms_are_no_path(tmp_path: Path, bao: OpenBao) -> None:
+    environ = {**os.environ, "WEBAPP_DATA_DIR": str(tmp_path / "data"), **bao.settings(bao.new_key())}
+    words = environ.pop("WEBAPP_ROOT_KEY")
+    moved = run(environ, "rewrap-root", "--to", words)
+    assert moved.returncode == DONE, moved.stderr
+    assert f"wrapped by {words}.\nSet WEBAPP_ROOT_KEY={words} before the next start." in moved.stdout
+    assert run({**environ, "WEBAPP_ROOT_KEY": words}, "check").returncode == DONE
+    assert run(environ, "check").returncode == os.EX_CONFIG
 
 
 async def test_a_move_that_fails_changes_nothing(tmp_path: Path, bao: OpenBao) -> None:
