@@ -1,6 +1,7 @@
 """The root key from a KMS, in the whole store: the first start, the next ones, and all that is refused without a byte changed."""
 
 import base64
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -141,6 +142,24 @@ async def test_a_database_that_was_changed_is_refused(tmp_path: Path, kms: Provi
         assert sentence.startswith(f"WEBAPP_ROOT_KEY: expected the root key with fingerprint {expected}, ")
         assert reason in sentence
         assert "hunter2" not in sentence
+
+
+async def test_who_may_write_to_both_the_database_and_the_kms_puts_in_no_root_key_of_their_own(tmp_path: Path, bao: OpenBao) -> None:
+    name = bao.new_key()
+    settings = settings_in(tmp_path, **bao.settings(name))
+    expected, instance_id = await fingerprint_of(settings), await installation(settings)
+    context = {"purpose": "registry-credentials root key", "installation": instance_id, "fingerprint": expected}
+    bound = base64.b64encode(json.dumps(context, sort_keys=True).encode()).decode()
+    for key, reason in ((b"k" * 32, "found "), (b"k" * 31, "unwrapped something that is no root key")):
+        fields = {"plaintext": base64.b64encode(key).decode(), "associated_data": bound}
+        change(
+            settings,
+            f"UPDATE root_keys SET wrapped = x'{bao.write(f'transit/encrypt/{name}', fields)['data']['ciphertext'].encode().hex()}'",
+        )
+        sentence = await refused(settings)
+        assert sentence.startswith(f"WEBAPP_ROOT_KEY: expected the root key with fingerprint {expected}, ")
+        assert reason in sentence
+        assert bao.words(name) in sentence
 
 
 async def test_another_key_of_the_kms_is_refused(tmp_path: Path, kms: Provider) -> None:
