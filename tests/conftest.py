@@ -4,9 +4,21 @@ import pytest
 
 from tests import system
 from tests.personas import alice, bob, charlie, house, stranger
-from tests.real.fixtures import htpasswd_registry, open_registry, token_registry
+from tests.real.fixtures import aws, aws_kms_server, bao, htpasswd_registry, open_registry, token_registry
 
-__all__ = ["alice", "bob", "charlie", "house", "htpasswd_registry", "open_registry", "stranger", "token_registry"]
+__all__ = [
+    "alice",
+    "aws",
+    "aws_kms_server",
+    "bao",
+    "bob",
+    "charlie",
+    "house",
+    "htpasswd_registry",
+    "open_registry",
+    "stranger",
+    "token_registry",
+]
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,14 @@ FOUNDATION = {
         "database",
         "errors",
         "ids",
+        "kms_key",
         "log",
         "names",
         "network",
         "nonce",
         "records",
         "reference",
+        "setting_values",
         "settings",
         "withheld",
     ),
@@ -57,6 +59,8 @@ ONLY_IN = {
     "sqlalchemy": ["webapp.database.*"],
     "sqlite3": ["webapp.database.*"],
     "aiosqlite": ["webapp.database.*"],
+    "boto3": ["webapp.vault.aws_kms"],
+    "botocore": ["webapp.vault.aws_kms"],
     "cryptography": ["webapp.vault.*", "webapp.credentials.service_account_key"],
 }
 

@@ -16,7 +16,7 @@ from tests.stories import TOKEN
 from webapp import __version__
 from webapp.cli import main, parse_lifetime
 from webapp.clock import DAY, HOUR, MINUTE
-from webapp.settings import VARIABLES
+from webapp.settings import FROM_FILES, VARIABLES
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,7 +54,7 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*VARIABLES, "WEBAPP_DATABASE_URL_FILE"):
+    for name in (*VARIABLES, *FROM_FILES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -37,6 +37,14 @@ def test_the_requirements_are_those_of_the_lock(name: str) -> None:
     assert hashes == {file["hash"] for file in files}
 
 
+def test_the_cloud_library_is_an_extra_and_loaded_by_none_who_did_not_choose_it() -> None:
+    assert "\nboto3==" in (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
+    assert "boto" not in (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    loaded = "import sys, webapp.serve, webapp.commands; print([name for name in sys.modules if 'boto' in name])"
+    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
+
+
 def test_a_built_wheel_has_the_templates_the_static_files_and_the_migrations(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)

@@ -173,7 +173,7 @@ async def test_without_its_root_key_nothing_is_rotated(house: House, alice: http
         await rotate(house.store, house.alice.actor, silent)
     outcome = await execute(house.store, Command("rotate-key"), os.getuid())
     assert outcome.exit == os.EX_CONFIG
-    assert "there is no root key" in outcome.stderr
+    assert "found no file at" in outcome.stderr
     assert (await sealed(house), await states(house)) == (before, {1: "active"})
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from webapp.database.sqlite import path_of
 from webapp.errors import ConfigurationError
-from webapp.settings import VARIABLES, Settings, is_loopback, unknown_variables
+from webapp.setting_values import is_loopback
+from webapp.settings import FROM_FILES, VARIABLES, Settings, unknown_variables
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  refused, not listened on
 
@@ -47,7 +48,7 @@ def test_reading_the_settings_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_set_to_nothing_is_not_set() -> None:
-    assert Settings.from_environ(dict.fromkeys([*VARIABLES, "WEBAPP_DATABASE_URL_FILE"], " ")) == Settings.from_environ({})
+    assert Settings.from_environ(dict.fromkeys([*VARIABLES, *FROM_FILES], " ")) == Settings.from_environ({})
 
 
 def test_the_key_is_beside_the_data_directory(tmp_path: Path) -> None:

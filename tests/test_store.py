@@ -75,6 +75,24 @@ async def test_a_start_that_ended_before_its_keyring_goes_on_with_the_same_key(t
         assert row["root_fingerprint"] == made.fingerprint
 
 
+async def test_a_root_key_that_systemd_hands_over_is_taken_and_none_is_made_there(tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    handed_over = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    named = settings_in(tmp_path, **handed_over, WEBAPP_ROOT_KEY_FILE=str(credentials / "root.key"))
+    with pytest.raises(ConfigurationError, match="none is made among systemd's credentials"):
+        await started(named)
+    assert list(credentials.iterdir()) == []
+    made = create_root_key(credentials / "root.key")
+    (credentials / "root.key").chmod(0o440)  # as the mask of an ACL shows
+    settings = settings_in(tmp_path, **handed_over)
+    assert f"Took the root key that is there: {credentials}/root.key (fingerprint {made.fingerprint})." in await started(settings)
+    assert await started(settings) == []
+    (credentials / "root.key").chmod(0o444)
+    with pytest.raises(ConfigurationError, match=f"expected the root key with fingerprint {made.fingerprint}, but others may read"):
+        await started(settings)
+
+
 def another_key(path: Path) -> None:
     path.unlink()
     create_root_key(path)

@@ -14,8 +14,8 @@ from webapp.command import Progress, Refusal
 from webapp.database.copies import copy_into, put_in_place
 from webapp.database.space import LEAST_FREE
 from webapp.database.sqlite import path_of
-from webapp.store import Store
-from webapp.vault import read_root_key
+from webapp.store import KEYRING_SQL, Store
+from webapp.vault import Place, expected_fingerprint, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,22 @@ async def backup(store: Store, actor: Actor, path: Path, progress: Progress) -> 
         raise
     await asyncio.to_thread(put_in_place, temporary, path)
     size = (await asyncio.to_thread(path.stat)).st_size
-    root = read_root_key(store.settings.root_key_file)
+    keyring = await store.database.fetch_all(KEYRING_SQL)
     return Backup(
-        path,
-        size,
-        (
-            f"Wrote {path} ({size:,} bytes).",
-            f"It is sealed by the root key with fingerprint {root.fingerprint} in {root.source}, which is not in it.",
+        path, size, (f"Wrote {path} ({size:,} bytes).", *_sealed_by(str(expected_fingerprint(keyring)), place_of(store.settings)))
+    )
+
+
+def _sealed_by(fingerprint: str, place: Place) -> tuple[str, str]:
+    """What opens the backup."""
+    if isinstance(place, Path):
+        return (
+            f"It is sealed by the root key with fingerprint {fingerprint} in {place}, which is not in it.",
             "Keep a copy of that key elsewhere: without it nothing in the backup can be opened.",
-        ),
+        )
+    return (
+        f"It is sealed by the root key with fingerprint {fingerprint}, which only {place} can unwrap.",
+        "Keep that key: without it nothing in the backup can be opened.",
     )
 
 

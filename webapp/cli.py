@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from webapp import __version__
 from webapp.clock import DAY, HOUR, MINUTE
 from webapp.errors import AppError, ConfigurationError
+from webapp.kms_key import is_kms_key
 from webapp.names import printable
 from webapp.settings import VARIABLES, Settings, unknown_variables
 
@@ -20,6 +21,8 @@ CANNOT_START, INTERRUPTED = os.EX_CONFIG, 128 + 2
 
 _UNITS = {"m": MINUTE, "h": HOUR, "d": DAY}
 _MOST_PASSWORD = 64 * 1024  # bytes
+
+_REWRAP_TO = "the new root key's file, made when it is not there; or aws-kms:ARN or transit:URL/MOUNT/KEY, which wraps a new one"
 
 _EPILOG = """\
 exit status:
@@ -112,9 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         "Goes on while the server runs, and after a kill. The old key is retired when nothing needs it any more.",
     )
     rewrap = command(
-        "rewrap-root", _rewrap_root, "wrap the keyring under another root key", "Nothing is sealed anew. Then set WEBAPP_ROOT_KEY_FILE."
+        "rewrap-root", _rewrap_root, "wrap the keyring under another root key", "Nothing is sealed anew. Says what to set then."
     )
-    rewrap.add_argument("--to", required=True, metavar="FILE", help="the new root key's file; made, with mode 0400, when it is not there")
+    rewrap.add_argument("--to", required=True, metavar="WHERE", help=_REWRAP_TO)
     backup = command(
         "backup",
         _backup,
@@ -210,7 +213,8 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _rewrap_root(settings: Settings, options: argparse.Namespace) -> int:
-    return _run(settings, "rewrap-root", {"to": os.path.abspath(options.to)})  # noqa: PTH100  a link stays a link
+    to = options.to if is_kms_key(options.to) else os.path.abspath(options.to)  # noqa: PTH100  a link stays a link
+    return _run(settings, "rewrap-root", {"to": to})
 
 
 def _run(settings: Settings, name: str, arguments: dict[str, str | int | bool], given: bytes | None = None) -> int:

@@ -12,9 +12,10 @@ from webapp.audit_commands import audit_cut, audit_verify
 from webapp.backup import backup
 from webapp.command import DONE, FAULT, REFUSED, TRY_LATER, Command, Outcome, Progress, Refusal, lines, said
 from webapp.errors import AppError, ConfigurationError, Invalid, TooMany, Unavailable
+from webapp.kms_key import is_kms_key, parse_root_key
 from webapp.rotation import rewrap_root, rotate
 from webapp.store import Store
-from webapp.vault import Secret
+from webapp.vault import Place, Secret
 
 _logger = logging.getLogger(__name__)
 
@@ -92,23 +93,38 @@ async def _rotate_key(store: Store, command: Command, actor: Actor, progress: Pr
 
 
 async def _rewrap_root(store: Store, command: Command, actor: Actor) -> Outcome:
-    path = _path(command, "to", "The new root key's file")
-    root = await rewrap_root(store, actor, path)
-    return Outcome(
-        DONE,
-        f"The keyring is wrapped by the root key with fingerprint {root.fingerprint} in {path} now.\n"
-        f"Set WEBAPP_ROOT_KEY_FILE={path} before the next start, and keep a copy of the file away from this machine.\n"
-        "Keep the old root key as long as you keep backups that were made under it.\n",
-    )
+    place = _place(str(command.arguments["to"]))
+    root = await rewrap_root(store, actor, place)
+    changed = f"The keyring is wrapped by the root key with fingerprint {root.fingerprint} now, which is"
+    old = "Keep the old root key as long as you keep backups that were made under it.\n"
+    if not isinstance(place, Path):
+        then = (
+            "WEBAPP_ROOT_KEY stays as it is." if place == store.settings.root_key else f"Set WEBAPP_ROOT_KEY={place} before the next start."
+        )
+        return Outcome(DONE, f"{changed} wrapped by {place}.\n{then} Without that key nothing here can be opened: keep it.\n{old}")
+    file = "" if store.settings.root_key is None else " and WEBAPP_ROOT_KEY=file"
+    then = f"Set WEBAPP_ROOT_KEY_FILE={place}{file} before the next start, and keep a copy of the file away from this machine."
+    return Outcome(DONE, f"{changed} in {place}.\n{then}\n{old}")
+
+
+def _place(text: str) -> Place:
+    if is_kms_key(text):
+        try:
+            key = parse_root_key(text)
+        except ValueError as error:
+            raise Refusal(f"The new root key's place cannot be used: {error}") from None
+        if key is not None:
+            return key
+    return _path(text, "The new root key's file")
 
 
 async def _backup(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
-    made = await backup(store, actor, _path(command, "file", "The backup"), progress)
+    made = await backup(store, actor, _path(str(command.arguments["file"]), "The backup"), progress)
     return Outcome(DONE, lines(*made.lines))
 
 
-def _path(command: Command, argument: str, what: str) -> Path:
-    path = Path(str(command.arguments[argument]))
+def _path(text: str, what: str) -> Path:
+    path = Path(text)
     if not path.is_absolute():  # the server's working directory is another one
         raise Refusal(f"{what} has to be named with its whole path.")
     return path

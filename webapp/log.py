@@ -17,7 +17,21 @@ OURS = "webapp"
 
 _LONGEST_PATH = 200
 
-_TALKATIVE = ("aiosqlite", "asyncio", "databases", "httpcore2", "httpx", "httpx2", "multipart", "python_multipart", "sqlalchemy", "uvicorn")
+_TALKATIVE = (
+    "aiosqlite",
+    "asyncio",
+    "boto3",
+    "botocore",
+    "databases",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "multipart",
+    "python_multipart",
+    "sqlalchemy",
+    "urllib3",
+    "uvicorn",
+)
 
 _WITHHELD = "[withheld]"
 

@@ -17,15 +17,16 @@ from webapp.database import Batch, Row
 from webapp.errors import Conflict
 from webapp.names import printable
 from webapp.sealed_values import SEALED_TABLES, SealedTable
-from webapp.store import KEYRING_SQL, Store
+from webapp.store import KEYRING_SQL, ROOT_KEYS_SQL, Store, keep_wrapped
 from webapp.vault import (
+    Place,
     RootKey,
     SealBroken,
     Sealed,
-    create_root_key,
+    current_root_key,
+    new_root_key,
     next_kek,
     open_keyring,
-    read_root_key,
     rewrap_keyring,
 )
 
@@ -84,9 +85,9 @@ async def rotate(store: Store, actor: Actor, progress: Progress) -> Rotation:
 
 async def _begin(store: Store, actor: Actor, rows: list[Row]) -> None:
     """Make a new KEK the one that seals."""
-    root = read_root_key(store.settings.root_key_file)
+    root = await _current_root_key(store, rows)
     before, row = store.vault.active_kek, next_kek(rows, root, store.vault.instance_id, store.clock())
-    open_keyring([*rows, row], root, store.vault.instance_id)  # raises when the file holds another root key by now
+    open_keyring([*rows, row], root, store.vault.instance_id)  # raises when another root key is found by now
     async with store.database.transaction() as transaction:
         await transaction.execute(_INSERT, row)
         await transaction.execute(_STATE, {"id": before, "state": "retiring", "before": "active"})
@@ -144,28 +145,31 @@ async def _retire(store: Store, actor: Actor, old: int) -> bool:
     return True
 
 
-async def rewrap_root(store: Store, actor: Actor, path: Path) -> RootKey:
-    """Wrap the keyring under the root key in this file, which is made when it is not there; returns that key.
+async def rewrap_root(store: Store, actor: Actor, place: Place) -> RootKey:
+    """Wrap the keyring under the root key at this place, made when there is none; with a KMS it always is a new one. Returns that key.
 
     The keys stay the same, so nothing is sealed anew. Raises ConfigurationError, Conflict, Unavailable.
     """
-    root = read_root_key(store.settings.root_key_file)
+    if isinstance(place, Path) and store.settings.root_key is None and place.resolve() == store.settings.root_key_file.resolve():
+        raise Conflict(f"{place} is the root key's file now. Name another file for the new root key.", "same-root-key")
     async with _rotating:
-        new_root = await asyncio.to_thread(_new_root_key, path, store.settings.root_key_file)
+        root = await _current_root_key(store, await store.database.fetch_all(KEYRING_SQL))
+        new = await asyncio.to_thread(new_root_key, store.settings, place, store.vault.instance_id)
         async with store.database.transaction() as transaction:
             rows = await transaction.fetch_all(KEYRING_SQL)
-            changed = rewrap_keyring(rows, root, new_root, store.vault.instance_id)
-            open_keyring(changed, new_root, store.vault.instance_id)
+            changed = rewrap_keyring(rows, root, new.root, store.vault.instance_id)
+            open_keyring(changed, new.root, store.vault.instance_id)
+            await keep_wrapped(transaction, new.wrapped, store.clock())
             for row in changed:
                 values = {name: row[name] for name in ("id", "wrapped", "root_fingerprint")}
                 await transaction.execute(_REWRAPPED, values)
             detail = f"from the one with fingerprint {root.fingerprint}"
-            event = Event("root_key.change", "root_key", new_root.fingerprint, f"root key {new_root.fingerprint}", detail=detail)
+            event = Event("root_key.change", "root_key", new.root.fingerprint, f"root key {new.root.fingerprint}", detail=detail)
             await store.chain.append(transaction, actor, event)
-    return new_root
+    return new.root
 
 
-def _new_root_key(path: Path, current: Path) -> RootKey:
-    if path.resolve() == current.resolve():
-        raise Conflict(f"{path} is the root key's file now. Name another file for the new root key.", "same-root-key")
-    return read_root_key(path) if path.exists() else create_root_key(path)
+async def _current_root_key(store: Store, keyring: list[Row]) -> RootKey:
+    """The root key of this keyring, from where the settings say; a KMS may take some seconds, in which the server goes on."""
+    wrapped = await store.database.fetch_all(ROOT_KEYS_SQL)
+    return await asyncio.to_thread(current_root_key, store.settings, keyring, wrapped, store.vault.instance_id)

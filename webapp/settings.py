@@ -5,24 +5,40 @@ systemd's secrets are. A variable that is set to nothing counts as not set.
 """
 
 import difflib
-import os
-import re
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit
 
 from webapp.errors import ConfigurationError
-
-T = TypeVar("T")
+from webapp.kms_key import KmsKey, parse_root_key, parse_service
+from webapp.setting_values import (
+    default_public_url,
+    is_loopback,
+    parse_database_url,
+    parse_directory,
+    parse_host,
+    parse_log_level,
+    parse_networks,
+    parse_path,
+    parse_port,
+    parse_public_url,
+    parse_readable,
+    parse_sink,
+    parse_token,
+    read,
+    sqlite_url,
+)
 
 VARIABLES = {
     "WEBAPP_DATA_DIR": "the directory with the store (./data)",
     "WEBAPP_DATABASE_URL": "sqlite:///PATH (in the data directory); or WEBAPP_DATABASE_URL_FILE",
+    "WEBAPP_ROOT_KEY": "where the root key comes from: file, aws-kms:ARN or transit:URL/MOUNT/KEY (file)",
     "WEBAPP_ROOT_KEY_FILE": "the root key, outside the data directory (<data directory>-key/root.key)",
+    "WEBAPP_AWS_KMS_ENDPOINT": "another address of AWS KMS, such as a VPC endpoint (the region's own)",
+    "WEBAPP_TRANSIT_TOKEN": "the token for transit: (none); or WEBAPP_TRANSIT_TOKEN_FILE, read anew at each use",
+    "WEBAPP_TRANSIT_CA_FILE": "the certificates to trust for transit:, PEM (the system's)",
     "WEBAPP_HOST": "the address to listen on (127.0.0.1)",
     "WEBAPP_PORT": "the port to listen on (8000)",
     "WEBAPP_PUBLIC_URL": "what people type to get here (http://HOST:PORT; https:// with the TLS files)",
@@ -36,15 +52,11 @@ VARIABLES = {
 }
 """Every variable, with its meaning and, in brackets, its default; the command line's help shows this."""
 
-IN_FILES = ("WEBAPP_DATABASE_URL_FILE", "WEBAPP_AUDIT_HEADS_TOKEN_FILE")
-"""The variables that name a file with the value of a secret one."""
-
-LOG_LEVELS = ("debug", "info", "warning", "error")
+FROM_FILES = ("WEBAPP_DATABASE_URL_FILE", "WEBAPP_TRANSIT_TOKEN_FILE", "WEBAPP_AUDIT_HEADS_TOKEN_FILE")
+"""The variables that name a file with a value of their own."""
 
 _DATABASE_FILE = "registry-credentials.sqlite3"
-_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.ASCII | re.IGNORECASE)
-_PUBLIC_URL_EXAMPLE = "Write it as https://credentials.example.com, or as http://127.0.0.1:8000 for this machine only."
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_KEY_NAME = "root.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +65,15 @@ class Settings:
 
     data_dir: Path
     database_url: str = field(repr=False)
+    root_key: KmsKey | None
+    """The key of a KMS that wraps the root key; None where the root key is in a file."""
     root_key_file: Path
+    credentials_dir: Path | None
+    """Where systemd puts what it hands over (systemd.exec(5), "Credentials"): nothing is made in there."""
+    aws_kms_endpoint: str | None
+    transit_token: Callable[[], str] = field(repr=False, compare=False)
+    """Reads the token, or "", anew: whatever renews it has written its file anew. Raises ConfigurationError."""
+    transit_ca_file: Path | None
     host: str
     port: int
     public_url: str
@@ -72,26 +92,37 @@ class Settings:
 
         Raises ConfigurationError: one line that names the variable, what is wrong with it and what would be right.
         """
-        data_dir = _read(environ, "WEBAPP_DATA_DIR", _directory, _directory("data"))
-        cert_file = _read(environ, "WEBAPP_TLS_CERT_FILE", _readable, None)
-        host = _read(environ, "WEBAPP_HOST", _host, "127.0.0.1")
-        port = _read(environ, "WEBAPP_PORT", _port, 8000)
+        data_dir = read(environ, "WEBAPP_DATA_DIR", parse_directory, parse_directory("data"))
+        cert_file = read(environ, "WEBAPP_TLS_CERT_FILE", parse_readable, None)
+        host = read(environ, "WEBAPP_HOST", parse_host, "127.0.0.1")
+        port = read(environ, "WEBAPP_PORT", parse_port, 8000)
+        credentials_dir = _credentials_dir(environ)
+        key_file = data_dir.with_name(data_dir.name + "-key") / _KEY_NAME
+        if credentials_dir is not None and _is_there(credentials_dir / _KEY_NAME):
+            key_file = credentials_dir / _KEY_NAME
+        tokens = {name: environ.get(name, "") for name in ("WEBAPP_TRANSIT_TOKEN", "WEBAPP_TRANSIT_TOKEN_FILE")}
         settings = cls(
             data_dir=data_dir,
-            database_url=_read(environ, "WEBAPP_DATABASE_URL", _database_url, _sqlite_url(data_dir / _DATABASE_FILE), secret=True),
-            root_key_file=_read(environ, "WEBAPP_ROOT_KEY_FILE", _path, data_dir.with_name(data_dir.name + "-key") / "root.key"),
+            database_url=read(environ, "WEBAPP_DATABASE_URL", parse_database_url, sqlite_url(data_dir / _DATABASE_FILE), secret=True),
+            root_key=read(environ, "WEBAPP_ROOT_KEY", parse_root_key, None),
+            root_key_file=read(environ, "WEBAPP_ROOT_KEY_FILE", parse_path, key_file),
+            credentials_dir=credentials_dir,
+            aws_kms_endpoint=read(environ, "WEBAPP_AWS_KMS_ENDPOINT", parse_service, None),
+            transit_token=partial(read, tokens, "WEBAPP_TRANSIT_TOKEN", parse_token, "", secret=True),
+            transit_ca_file=read(environ, "WEBAPP_TRANSIT_CA_FILE", parse_readable, None),
             host=host,
             port=port,
-            public_url=_read(environ, "WEBAPP_PUBLIC_URL", _public_url, _default_public_url(host, port, tls=cert_file is not None)),
+            public_url=read(environ, "WEBAPP_PUBLIC_URL", parse_public_url, default_public_url(host, port, tls=cert_file is not None)),
             tls_cert_file=cert_file,
-            tls_key_file=_read(environ, "WEBAPP_TLS_KEY_FILE", _readable, None),
-            trusted_proxies=_read(environ, "WEBAPP_TRUSTED_PROXIES", _networks, ()),
-            official_images_file=_read(environ, "WEBAPP_OFFICIAL_IMAGES_FILE", _readable, None),
-            audit_heads=_read(environ, "WEBAPP_AUDIT_HEADS", _sink, str(data_dir.with_name(data_dir.name + "-heads") / "heads.jsonl")),
-            audit_heads_token=_read(environ, "WEBAPP_AUDIT_HEADS_TOKEN", _bearer, "", secret=True),
-            log_level=_read(environ, "WEBAPP_LOG_LEVEL", _log_level, "info"),
+            tls_key_file=read(environ, "WEBAPP_TLS_KEY_FILE", parse_readable, None),
+            trusted_proxies=read(environ, "WEBAPP_TRUSTED_PROXIES", parse_networks, ()),
+            official_images_file=read(environ, "WEBAPP_OFFICIAL_IMAGES_FILE", parse_readable, None),
+            audit_heads=read(environ, "WEBAPP_AUDIT_HEADS", parse_sink, str(data_dir.with_name(data_dir.name + "-heads") / "heads.jsonl")),
+            audit_heads_token=read(environ, "WEBAPP_AUDIT_HEADS_TOKEN", parse_token, "", secret=True),
+            log_level=read(environ, "WEBAPP_LOG_LEVEL", parse_log_level, "info"),
         )
         _refuse_contradictions(settings)
+        settings.transit_token()  # one that cannot be read is said now
         return settings
 
     def make_data_dir(self) -> None:
@@ -104,7 +135,7 @@ class Settings:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A line for every `WEBAPP_…` variable that means nothing here, with the one that was perhaps meant."""
-    known = {*VARIABLES, *IN_FILES}
+    known = {*VARIABLES, *FROM_FILES}
     lines = []
     for name in sorted(environ):
         if name.startswith("WEBAPP_") and name not in known:
@@ -113,169 +144,17 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches that host: `localhost`, 127.0.0.0/8 or ::1."""
+def _credentials_dir(environ: Mapping[str, str]) -> Path | None:
+    # Not ours, so that what is odd about it is no wrong setting.
+    text = environ.get("CREDENTIALS_DIRECTORY", "")
+    return Path(text) if text.startswith("/") and text.isprintable() else None
+
+
+def _is_there(path: Path) -> bool:
     try:
-        address = ip_address(host)
-    except ValueError:
-        return host.lower() == "localhost"
-    return address in ip_network("127.0.0.0/8") or address == ip_address("::1")
-
-
-def _read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T, *, secret: bool = False) -> T:
-    text = environ.get(name, "").strip()
-    if secret and (file := environ.get(f"{name}_FILE", "").strip()):
-        if text:
-            raise ConfigurationError(f"{name} and {name}_FILE are both set: set one of them.")
-        name = f"{name}_FILE"
-        try:
-            text = Path(file).read_text("utf-8").strip()
-        except OSError as error:
-            raise ConfigurationError(f"{name}: {_shown(file)} cannot be read ({error.strerror}).") from None
-        except UnicodeDecodeError:
-            raise ConfigurationError(f"{name}: {_shown(file)} is no UTF-8 text.") from None
-        if not text:
-            raise ConfigurationError(f"{name}: {_shown(file)} is empty. Put the value into it, on one line.")
-    if not text:
-        return default
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{name}: {error}") from None
-
-
-def _shown(text: str) -> str:
-    """A value that is no secret, quoted so that it stays on one line."""
-    return repr(text if len(text) <= 80 else text[:79] + "…")
-
-
-def _path(text: str) -> Path:
-    if not text.isprintable():
-        raise ValueError(f"{_shown(text)} holds characters that cannot be seen.")
-    return Path(os.path.abspath(text))  # noqa: PTH100  follows no links: the key's default place is beside the name as it was given
-
-
-def _directory(text: str) -> Path:
-    path = _path(text)
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{path} is no directory.")
-    if not path.name:
-        raise ValueError("the root of the file system is no place for it; name a directory of its own.")
-    return path
-
-
-def _readable(text: str) -> Path:
-    path = _path(text)
-    try:
-        with path.open("rb"):
-            return path
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror}).") from None
-
-
-def _sqlite_url(path: Path) -> str:
-    return "sqlite:///" + quote(str(path))
-
-
-def _database_url(text: str) -> str:
-    """Either `sqlite:///PATH` (percent-encoded) or a plain path. The value is never quoted: other kinds hold passwords."""
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        if ":" in text or "?" in text:
-            raise ValueError("it names no file. Write sqlite:///PATH.")
-        return _sqlite_url(_path(text))
-    if scheme.lower().partition("+")[0] in {"postgresql", "postgres"}:
-        raise ValueError("PostgreSQL is not supported yet. Use sqlite:///PATH, or leave it out.")
-    if scheme.lower() != "sqlite" or not rest.startswith("/") or rest == "/" or any(character in rest for character in ":?#"):
-        raise ValueError("it cannot be used. Write sqlite:///PATH, or leave it out.")
-    return _sqlite_url(_path(unquote(rest[1:])))
-
-
-def _host(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        if _HOST_NAME.fullmatch(text):
-            return text.lower()
-    raise ValueError(f"{_shown(text)} is no address. Write one such as 127.0.0.1, ::1 (without brackets), 0.0.0.0, or a host name.")
-
-
-def _port(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,5}", text, re.ASCII) or not 1 <= int(text) <= 65535:
-        raise ValueError(f"{_shown(text)} is no port. Write a number from 1 to 65535.")
-    return int(text)
-
-
-def _public_url(text: str) -> str:
-    """The URL as a browser's `Origin` has it: no path, lower case, no default port (RFC 6454, section 6.2)."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-        host = _host(parts.hostname or "")
-        scheme_is_right = parts.scheme in _DEFAULT_PORTS and text.isprintable() and "%" not in host
-    except ValueError:
-        scheme_is_right = False
-    if not scheme_is_right:
-        raise ValueError(f"it is no URL of a web site. {_PUBLIC_URL_EXAMPLE}")
-    if "@" in parts.netloc:
-        raise ValueError(f"it holds a user name. {_PUBLIC_URL_EXAMPLE}")
-    if parts.path not in {"", "/"} or "?" in text or "#" in text:
-        raise ValueError(f"it has more than a host: take off what follows it. {_PUBLIC_URL_EXAMPLE}")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(f"http:// is for this machine only, and {host} may be another. Write it with https://.")
-    return _origin(parts.scheme, host, _DEFAULT_PORTS[parts.scheme] if port is None else port)
-
-
-def _default_public_url(host: str, port: int, *, tls: bool) -> str:
-    # Nobody can open http://0.0.0.0 from elsewhere: the machine's own name is the best guess.
-    name = socket.gethostname() if host in {"0.0.0.0", "::"} else host  # noqa: S104  compared, not listened on
-    return _origin("https" if tls else "http", name, port)
-
-
-def _origin(scheme: str, host: str, port: int) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{shown}" + ("" if port == _DEFAULT_PORTS[scheme] else f":{port}")
-
-
-def _sink(text: str) -> str:
-    """Where heads go: a path, a URL without a user name, or `none`, which is the empty string."""
-    if text.lower() == "none":
-        return ""
-    if "://" not in text:
-        return str(_path(text))
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-        known = parts.scheme in _DEFAULT_PORTS and text.isprintable() and text.isascii() and bool(_host(parts.hostname or ""))
-    except ValueError:
-        known = False
-    if not known or "@" in parts.netloc or parts.fragment:
-        raise ValueError("it is no path and no URL. Write a file's path, https://logs.example.com/heads, or none.")
-    if parts.scheme == "http" and not is_loopback(str(parts.hostname)):
-        raise ValueError("heads go over https:// to other machines. Write it with https://.")
-    return text
-
-
-def _bearer(text: str) -> str:
-    if not re.fullmatch(r"[\x21-\x7e]{1,4096}", text):
-        raise ValueError("it is no bearer token: only visible ASCII characters, without blanks.")
-    return text
-
-
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    networks = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        try:
-            networks.append(ip_network(part))
-        except ValueError:
-            raise ValueError(f"{_shown(part)} is no address or network. Write some such as 127.0.0.1, 10.0.0.0/8.") from None
-    return tuple(networks)
-
-
-def _log_level(text: str) -> str:
-    if text.lower() not in LOG_LEVELS:
-        raise ValueError(f"{_shown(text)} is no level. Write {', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}.")
-    return text.lower()
+        return path.exists()
+    except OSError:  # another service's directory, which this user may not look into
+        return False
 
 
 def _refuse_contradictions(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 The server, and a command that runs without one, open it here and nowhere else.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,10 +17,9 @@ from webapp.chain import AuditChain
 from webapp.check import CheckReport, check_store
 from webapp.clock import Clock, system_clock
 from webapp.credentials.repository import CredentialRepository
-from webapp.database import Database, Row, inspect
+from webapp.database import Database, Transaction, inspect
 from webapp.database.lock import store_lock
 from webapp.database.migrations import VERSIONS_SQL, migrate, refuse_newer
-from webapp.errors import ConfigurationError
 from webapp.ids import new_id
 from webapp.images.official import load_official_images
 from webapp.images.repository import ImageRepository
@@ -28,9 +28,21 @@ from webapp.secrets.imports import ImportRepository
 from webapp.secrets.named_value import SECRET, VARIABLE
 from webapp.secrets.repository import NamedValueRepository
 from webapp.settings import Settings
-from webapp.vault import KeyringBroken, RootKey, Vault, create_root_key, expected_fingerprint, new_keyring, open_keyring, read_root_key
+from webapp.vault import (
+    KeyringBroken,
+    NewRootKey,
+    RootKey,
+    Vault,
+    WrappedRootKey,
+    current_root_key,
+    new_keyring,
+    new_root_key,
+    open_keyring,
+    place_of,
+)
 
 KEYRING_SQL = "SELECT id, purpose, state, wrapped, check_value, root_fingerprint, created_at FROM keyring ORDER BY id"
+ROOT_KEYS_SQL = "SELECT fingerprint, provider, wrapped FROM root_keys"
 _INSTALLATION_SQL = "SELECT id FROM installation"
 _CHAIN_SQL = "SELECT audit_chain FROM installation"
 
@@ -82,13 +94,14 @@ async def open_locked_store(
     settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None
 ) -> AsyncIterator[Store]:
     """As `open_store`, for who holds the data directory's lock."""
-    root, instance_id = _root_key(settings, notices)
+    opened = await asyncio.to_thread(_root_key, settings, notices)  # a KMS may take some seconds
     database = await Database.open(settings.database_url)
     try:
         await migrate(database, clock)
-        instance_id = await _begin(database, root, instance_id, clock())
+        if opened.new is not None:
+            await _begin(database, opened.new, opened.instance_id, clock())
         rows = await database.fetch_all(KEYRING_SQL)
-        vault = Vault(open_keyring(rows, root, instance_id), instance_id)
+        vault = Vault(open_keyring(rows, opened.root, opened.instance_id), opened.instance_id)
         named = await database.fetch_one(_CHAIN_SQL)
         chain = AuditChain(database, vault, clock, (named or {}).get("audit_chain") or "")
         await load_official_images(database, settings.official_images_file, clock())
@@ -116,55 +129,61 @@ async def open_locked_store(
         await database.close()
 
 
-def _root_key(settings: Settings, notices: Callable[[str], None]) -> tuple[RootKey, str]:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The root key and the installation's id; `new` where there is no keyring yet."""
+
+    root: RootKey
+    instance_id: str
+    new: NewRootKey | None = None
+
+
+def _root_key(settings: Settings, notices: Callable[[str], None]) -> _Opened:
     """The root key, proven against the keyring before anything opens the database to write to it.
 
-    A root key is made only when there is no keyring at all. Returns it and the installation's id ("" for
-    a new one).
+    A root key is made only when there is no keyring at all.
     """
-    found = inspect(settings.database_url, (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL))
-    installation, keyring, versions = found if found is not None else ([], [], [])
+    found = inspect(settings.database_url, (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL, ROOT_KEYS_SQL))
+    installation, keyring, versions, wrapped = found if found is not None else ([], [], [], [])
     refuse_newer([int(row["number"]) for row in versions])
     if keyring or installation:
         if not (keyring and installation):  # they are written in one transaction
             lost = "installation row" if keyring else "keyring"
             raise KeyringBroken(f"WEBAPP_DATABASE_URL: the database has lost its {lost}. Restore a backup.")
-        root = _expected_root_key(settings, keyring)
-        open_keyring(keyring, root, installation[0]["id"])
-        return root, installation[0]["id"]
-    if settings.root_key_file.exists():
-        # Made by a start that ended before it had written its keyring, or handed in by whoever installs.
-        root = read_root_key(settings.root_key_file)
-        notices(f"Took the root key that is there: {settings.root_key_file} (fingerprint {root.fingerprint}).")
-    else:
-        root = create_root_key(settings.root_key_file)
-        notices(f"Made a root key: {settings.root_key_file} (fingerprint {root.fingerprint}).")
-    notices("Keep a copy of it away from this machine: without it nothing that is stored here can be opened.")
-    return root, ""
-
-
-def _expected_root_key(settings: Settings, keyring: list[Row]) -> RootKey:
-    """The root key, as far as it can be read. Raises ConfigurationError, with the fingerprint of the one that is wanted."""
-    expected = f"WEBAPP_ROOT_KEY_FILE: expected the root key with fingerprint {expected_fingerprint(keyring)},"
-    if not settings.root_key_file.exists():
-        raise ConfigurationError(f"{expected} found no file at {settings.root_key_file}. Put the key back there, or name where it is.")
-    try:
-        return read_root_key(settings.root_key_file)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{expected} but {str(error).partition(': ')[2]}") from None
-
-
-async def _begin(database: Database, root: RootKey, instance_id: str, now: int) -> str:
-    """Write the installation's row and its keyring on the first start; returns the installation's id."""
-    if instance_id:
-        return instance_id
+        instance_id = str(installation[0]["id"])
+        root = current_root_key(settings, keyring, wrapped, instance_id)
+        open_keyring(keyring, root, instance_id)
+        return _Opened(root, instance_id)
     instance_id = new_id()
+    new = new_root_key(settings, place_of(settings), instance_id)
+    which = f"{new.root.source} (fingerprint {new.root.fingerprint})."
+    if new.wrapped is not None:
+        notices(f"Made a root key, wrapped by {which}")
+        notices("Keep that key: without it nothing that is stored here can be opened, from a backup neither.")
+    else:
+        # One that is there was made by a start that ended before it had written its keyring, or handed in by whoever installs.
+        notices(f"{'Made a root key' if new.made else 'Took the root key that is there'}: {which}")
+        notices("Keep a copy of it away from this machine: without it nothing that is stored here can be opened.")
+    return _Opened(new.root, instance_id, new)
+
+
+async def _begin(database: Database, new: NewRootKey, instance_id: str, now: int) -> None:
+    """Write the installation's row and its keyring on the first start."""
     async with database.transaction() as transaction:
         await transaction.execute("INSERT INTO installation (id, created_at) VALUES (:id, :now)", {"id": instance_id, "now": now})
-        for row in new_keyring(root, instance_id, now):
+        await keep_wrapped(transaction, new.wrapped, now)
+        for row in new_keyring(new.root, instance_id, now):
             await transaction.execute(
                 "INSERT INTO keyring (id, purpose, state, wrapped, check_value, root_fingerprint, created_at)"
                 " VALUES (:id, :purpose, :state, :wrapped, :check_value, :root_fingerprint, :created_at)",
                 row,
             )
-    return instance_id
+
+
+async def keep_wrapped(transaction: Transaction, wrapped: WrappedRootKey | None, now: int) -> None:
+    """Store what a KMS has wrapped, in the transaction that writes the keyring; nothing of a root key in a file."""
+    if wrapped is not None:
+        await transaction.execute(
+            "INSERT INTO root_keys (fingerprint, provider, wrapped, created_at) VALUES (:fingerprint, :provider, :wrapped, :created_at)",
+            wrapped.row(now),
+        )

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.real import registry
+from tests.real import aws_kms, openbao, registry
+from tests.real.aws_kms import AwsKmsServer
+from tests.real.openbao import OpenBao
 from tests.real.registry import Registry
 
 
@@ -27,3 +29,26 @@ def open_registry() -> Iterator[Registry]:
     """A public registry."""
     with registry.open_registry() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def bao() -> Iterator[OpenBao]:
+    """OpenBao with a transit engine, over TLS."""
+    with openbao.openbao() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def aws_kms_server() -> Iterator[AwsKmsServer]:
+    """What speaks as AWS KMS does."""
+    with aws_kms.aws_kms_server() as running:
+        yield running
+
+
+@pytest.fixture
+def aws(aws_kms_server: AwsKmsServer, monkeypatch: pytest.MonkeyPatch) -> AwsKmsServer:
+    """The same, with the credentials for it in the environment, and nothing of the home directory's."""
+    aws_kms.use_no_others(monkeypatch)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", aws_kms.ACCESS_KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", aws_kms.SECRET_ACCESS_KEY)
+    return aws_kms_server

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 START_SECONDS = 20
@@ -20,13 +20,15 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str | Path], *, port: int, log: Path) -> Iterator[None]:
+def running(command: Sequence[str | Path], *, port: int, log: Path, environ: Mapping[str, str] | None = None) -> Iterator[None]:
     """Run `command` until the block ends; the block starts when 127.0.0.1:`port` answers. What it prints goes to `log`.
+
+    Its environment is that of the tests where none is given.
 
     Raises RuntimeError, with the path of the log and its last lines, when the process ends early or never listens.
     """
     with log.open("ab") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environ)
     try:
         _wait_until_it_listens(process, port, log)
         yield

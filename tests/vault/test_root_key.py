@@ -94,3 +94,14 @@ def test_it_refuses_a_key_that_is_not_whole_and_repeats_nothing_of_it(tmp_path: 
     assert "hunter2" not in str(error.value)
     assert text.decode()[6:40] not in str(error.value)
     assert error.value.__cause__ is None
+
+
+def test_of_what_systemd_hands_over_the_group_may_read(tmp_path: Path) -> None:
+    path = tmp_path / "root.key"
+    made = create_root_key(path)
+    path.chmod(0o440)
+    assert read_root_key(path, group_may_read=True).key == made.key
+    for mode in (0o460, 0o450, 0o444, 0o441):
+        path.chmod(mode)
+        with pytest.raises(ConfigurationError, match="others may read"):
+            read_root_key(path, group_may_read=True)

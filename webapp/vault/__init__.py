@@ -12,6 +12,7 @@ from webapp.vault.keyring import (
     rewrap_keyring,
 )
 from webapp.vault.root_key import RootKey, create_root_key, read_root_key
+from webapp.vault.root_keys import NewRootKey, Place, WrappedRootKey, current_root_key, new_root_key, place_of
 from webapp.vault.secret import Secret
 from webapp.vault.tokens import Token, mint, parse
 from webapp.vault.vault import SealContext, Sealed, Vault
@@ -20,6 +21,8 @@ __all__ = [
     "Keyring",
     "KeyringBroken",
     "KeyringRow",
+    "NewRootKey",
+    "Place",
     "RootKey",
     "SealBroken",
     "SealContext",
@@ -28,14 +31,18 @@ __all__ = [
     "Token",
     "UnknownKey",
     "Vault",
+    "WrappedRootKey",
     "create_root_key",
+    "current_root_key",
     "expected_fingerprint",
     "key_id",
     "mint",
     "new_keyring",
+    "new_root_key",
     "next_kek",
     "open_keyring",
     "parse",
+    "place_of",
     "read_root_key",
     "rewrap_keyring",
 ]

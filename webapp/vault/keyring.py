@@ -86,7 +86,7 @@ def open_keyring(rows: Sequence[Mapping[str, Any]], root: RootKey, instance_id: 
     expected = expected_fingerprint(rows)
     if expected != root.fingerprint:
         raise ConfigurationError(
-            f"WEBAPP_ROOT_KEY_FILE: expected the root key with fingerprint {expected}, found {root.fingerprint} in {root.source}."
+            f"{root.setting}: expected the root key with fingerprint {expected}, found {root.fingerprint} in {root.source}."
         )
     keks: dict[int, Secret] = {}
     others: dict[str, Secret] = {}

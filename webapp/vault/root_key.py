@@ -13,19 +13,20 @@ from webapp.errors import ConfigurationError
 from webapp.vault.envelope import KEY_BYTES
 from webapp.vault.secret import Secret
 
-_SETTING = "WEBAPP_ROOT_KEY_FILE"
+FILE_SETTING = "WEBAPP_ROOT_KEY_FILE"
 _PREFIX = "rcrk1_"
 _CHECK = 8
 
 
 class RootKey:
-    """A root key and where it was read from. Its fingerprint tells keys apart, and tells nothing of the key."""
+    """A root key, where it was read from, and the setting that says so. Its fingerprint tells keys apart, and tells nothing of the key."""
 
-    __slots__ = ("key", "source")
+    __slots__ = ("key", "setting", "source")
 
-    def __init__(self, key: Secret, source: str) -> None:
+    def __init__(self, key: Secret, source: str, setting: str = FILE_SETTING) -> None:
         self.key = key
         self.source = source
+        self.setting = setting
 
     def __repr__(self) -> str:
         return f"<RootKey {self.fingerprint} from {self.source}>"
@@ -54,15 +55,18 @@ def create_root_key(path: Path) -> RootKey:
         os.link(temporary, path)  # fails when the file is there, unlike a rename
         _sync_directory(path.parent)
     except OSError as error:
-        raise ConfigurationError(f"{_SETTING}: {path} cannot be written ({error.strerror}).") from None
+        raise ConfigurationError(f"{FILE_SETTING}: {path} cannot be written ({error.strerror}).") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
     return RootKey(Secret(key), str(path))
 
 
-def read_root_key(path: Path) -> RootKey:
-    """Read the root key. Raises ConfigurationError: one line that names the file, and nothing of what is in it."""
+def read_root_key(path: Path, *, group_may_read: bool = False) -> RootKey:
+    """Read the root key. Raises ConfigurationError: one line that names the file, and nothing of what is in it.
+
+    `group_may_read` is for what systemd hands over: it lets the service's user in with an ACL, whose mask shows as the group's mode.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe is refused, not waited for
         try:
@@ -71,13 +75,13 @@ def read_root_key(path: Path) -> RootKey:
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        raise ConfigurationError(f"{_SETTING}: there is no root key at {path}.") from None
+        raise ConfigurationError(f"{FILE_SETTING}: there is no root key at {path}.") from None
     except OSError as error:
-        raise ConfigurationError(f"{_SETTING}: {path} cannot be read ({error.strerror}).") from None
+        raise ConfigurationError(f"{FILE_SETTING}: {path} cannot be read ({error.strerror}).") from None
     if not stat.S_ISREG(mode):
-        raise ConfigurationError(f"{_SETTING}: {path} is no regular file.")
-    if mode & 0o077:
-        raise ConfigurationError(f"{_SETTING}: others may read {path} (mode {stat.S_IMODE(mode):04o}). Run: chmod 0400 {path}")
+        raise ConfigurationError(f"{FILE_SETTING}: {path} is no regular file.")
+    if mode & (0o037 if group_may_read else 0o077):
+        raise ConfigurationError(f"{FILE_SETTING}: others may read {path} (mode {stat.S_IMODE(mode):04o}). Run: chmod 0400 {path}")
     return RootKey(Secret(_decode(text, path)), str(path))
 
 
@@ -88,7 +92,7 @@ def _encode(key: bytes) -> bytes:
 
 def _decode(text: bytes, path: Path) -> bytes:
     wrong = ConfigurationError(
-        f"{_SETTING}: {path} holds no whole root key (one line that begins with {_PREFIX}). Put the copy back that you kept."
+        f"{FILE_SETTING}: {path} holds no whole root key (one line that begins with {_PREFIX}). Put the copy back that you kept."
     )
     try:
         line = text.decode("ascii").strip()
