@@ -69,10 +69,8 @@ def replace_database(temporary: Path, path: Path, aside: Path) -> bool:
     Whenever this is interrupted, the old database is whole under one of the two names. Nobody has either of them open.
     """
     try:
-        with suppress(sqlite3.Error), closing(sqlite3.connect(path) if path.exists() else sqlite3.connect(":memory:")) as old:
-            old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         there = path.exists()
-        for ending in ("", "-wal"):
+        for ending in ("", "-wal"):  # not opened: what is in the log stays in it
             name = path.with_name(path.name + ending)
             if name.exists():
                 os.link(name, aside.with_name(aside.name + ending))
