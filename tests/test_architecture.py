@@ -27,6 +27,7 @@ FOUNDATION = {
         "names",
         "network",
         "nonce",
+        "periodic",
         "records",
         "reference",
         "setting_values",

@@ -20,6 +20,7 @@ from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.errors import AppError
 from webapp.images.routes import ROUTES as IMAGES
 from webapp.images.user_data import Store as ValueStore
+from webapp.periodic import repeated
 from webapp.provisioning.activity import written_soon
 from webapp.provisioning.provision import Parts
 from webapp.provisioning.routes import PROVISION, hand_over_directly
@@ -58,6 +59,10 @@ BARE: dict[str, ASGIApp] = {getattr(route, "path", ""): app for route in ROUTES 
 """The addresses whose GET is answered past the router."""
 
 
+_LOOK_FOR_EXPIRED = 10.0
+"""Seconds between two looks for values whose time is over."""
+
+
 def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
     """The application. It opens the store in its lifespan, unless it is handed one that is open."""
 
@@ -68,6 +73,7 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
             sink = settings.audit_heads, settings.audit_heads_token
             app.state.heads = Heads(opened.database, opened.vault, opened.chain, opened.clock, *sink)
             await stack.enter_async_context(exported(app.state.heads))  # the first one: it ends when all the others have written
+            await stack.enter_async_context(repeated(opened.credentials.versions.destroy_expired, _LOOK_FOR_EXPIRED))
             denials = Denials(opened.chain, opened.clock)
             stack.push_async_callback(denials.close)
             app.state.denials = denials

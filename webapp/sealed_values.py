@@ -31,6 +31,15 @@ SEALED_TABLES = (
         lambda row: credential.seal_context(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"]),
     ),
     SealedTable(
+        "kept version",
+        "registry_credential_versions",
+        ("registry_credential_id", "secret_version", "host", "auth_method"),
+        lambda row: credential.seal_context(
+            row["account_id"], row["registry_credential_id"], row["secret_version"], row["host"], row["auth_method"]
+        ),
+        passing=True,
+    ),
+    SealedTable(
         "secret",
         "secrets",
         ("secret_version",),

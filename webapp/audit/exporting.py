@@ -1,7 +1,6 @@
 """Signed heads, written while the program runs: every minute or 1,000 rows, at the start and the end, when there is something new."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ from webapp.chain import AuditChain
 from webapp.clock import MINUTE, Clock
 from webapp.database import Database
 from webapp.errors import Unavailable
+from webapp.periodic import repeated
 from webapp.vault import Secret, Vault
 
 EVERY = MINUTE
@@ -86,21 +86,7 @@ class Heads:
 @asynccontextmanager
 async def exported(heads: Heads) -> AsyncIterator[None]:
     """Write heads as long as the block runs, and one at its end."""
-
-    async def run() -> None:
-        while True:
-            try:
-                await heads.write_if_due()
-            except Exception:  # a fault of ours ends no exports
-                _logger.exception("a signed head of the audit log could not be made")
-            await asyncio.sleep(LOOK)
-
-    task = asyncio.create_task(run())
-    try:
+    async with repeated(heads.write_if_due, LOOK):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        if heads.sink:
-            await heads.write()
+    if heads.sink:
+        await heads.write()

@@ -32,6 +32,7 @@ ACTOR_KINDS = {
     "agent": "Agent",
     "bootstrap_token": "Bootstrap token",
     "command_line": "Command line",
+    "system": "This program",
     "nobody": "Not signed in",
 }
 
@@ -51,6 +52,8 @@ ACTIONS = {
     "registry_credential.create": "Registry credential created",
     "registry_credential.update": "Registry credential changed",
     "registry_credential.replace": "Registry credential's value replaced",
+    "registry_credential.roll_back": "Registry credential rolled back",
+    "registry_credential.destroy": "Registry credential's old value destroyed",
     "registry_credential.delete": "Registry credential deleted",
     "registry_credential.release": "Registry credential handed over",
     "secret.create": "Secret created",

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from webapp.credentials.credential import GCP_USERNAME, AuthMethod, Credential, CredentialFields
 from webapp.credentials.service_account_key import check_key_file
+from webapp.credentials.versions import KEEPING, USUAL
 from webapp.names import parse_description, parse_name
 from webapp.reference import RegistryHost
 from webapp.vault import Secret
@@ -21,6 +22,7 @@ LABELS = {
     "password": "Password or token",
     "service_account_key": "Service account key",
     "service_account_key_file": "Service account key",
+    "keep_previous": "Previous value",
 }
 """The fields in the page's words, for the error summary."""
 
@@ -64,6 +66,8 @@ class ParsedCredential:
     fields: CredentialFields
     secret: Secret | None
     notes: tuple[str, ...]
+    keep: int = 0
+    """Milliseconds for which the value that is replaced is kept."""
 
 
 def parse(form: Form, typed: CredentialForm, *, new: bool) -> tuple[ParsedCredential | None, dict[str, str]]:
@@ -81,10 +85,13 @@ def parse(form: Form, typed: CredentialForm, *, new: bool) -> tuple[ParsedCreden
     else:
         username = GCP_USERNAME
         secret = _key(form, errors, new=new)
+    keep = form.text("keep_previous") or USUAL
+    if keep not in KEEPING:
+        errors["keep_previous"] = "Choose for how long the previous value is kept."
     if errors or name is None or host is None or description is None or username is None:
         return None, errors
     fields = CredentialFields(name.text, name.key, description, host.host, method, username)
-    return ParsedCredential(fields, secret, host.notes), {}
+    return ParsedCredential(fields, secret, host.notes, KEEPING[keep][1]), {}
 
 
 def key_file_secret(form: Form) -> Secret:

@@ -2,15 +2,16 @@
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
-from webapp.clock import Clock
+from webapp.clock import HOUR, Clock
 from webapp.credentials.credential import AuthMethod, Credential, CredentialFields, seal_context
+from webapp.credentials.versions import CredentialVersions
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.nonce import spend_nonce
 from webapp.records import BY_NAME, FIRST_PAGE, Order, Page, Wanted, page_of, refuse_stale, unique_name
 from webapp.reference import same_registry
-from webapp.vault import Sealed, Secret, Vault
+from webapp.vault import SealBroken, Sealed, Secret, Vault
 
 MOST_IMAGES = 500
 
@@ -29,6 +30,8 @@ _SELECT = (
     " WHERE c.account_id = :account_id"
 )
 
+_NEWEST = "SELECT newest_secret_version AS newest FROM registry_credentials WHERE account_id = :account_id AND id = :id"
+
 
 class CredentialRepository:
     """The account's registry credentials."""
@@ -38,6 +41,7 @@ class CredentialRepository:
         self._vault = vault
         self._chain = chain
         self._clock = clock
+        self.versions = CredentialVersions(database, vault, chain, clock)
 
     async def page(self, actor: Actor, wanted: Wanted = FIRST_PAGE) -> Page[Credential]:
         """A page of the registry credentials, in one of ORDERS; those that are searched for come by name."""
@@ -76,9 +80,9 @@ class CredentialRepository:
         return await self.get(actor, earlier or credential_id), earlier is None
 
     async def save(
-        self, actor: Actor, credential_id: str, fields: CredentialFields, secret: Secret | None, version: int | None
+        self, actor: Actor, credential_id: str, fields: CredentialFields, secret: Secret | None, version: int | None, keep: int = HOUR
     ) -> Credential:
-        """Change a registry credential, and replace its value when there is a new one.
+        """Change a registry credential, and replace its value when there is a new one; the old one is kept for so many milliseconds.
 
         Raises NotFound; Stale when somebody else saved it since `version`; Invalid, also when the host or the
         method changes without a new value, and when images of the old host use it.
@@ -88,7 +92,32 @@ class CredentialRepository:
             refuse_stale("registry credential", stored=stored.version, edited=version, who=stored.updated_by)
             _refuse_collecting(stored, fields, secret)
             await self._refuse_leaving_images(transaction, stored, fields)
-            await self._write(transaction, actor, stored, fields, secret)
+            await self._write(transaction, actor, stored, fields, secret, keep)
+        return await self.get(actor, credential_id)
+
+    async def roll_back(self, actor: Actor, credential_id: str, number: int, version: int | None) -> Credential:
+        """Make a kept value the current one, with the host, the method and the user name that it had; the current one is kept for an hour.
+
+        Raises NotFound, also when it is not kept any more; Stale when somebody else saved the credential since `version`; Conflict when
+        images of another host use it, or when the value does not open.
+        """
+        async with self._database.account(actor.account_id).transaction() as transaction:
+            stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
+            refuse_stale("registry credential", stored=stored.version, edited=version, who=stored.updated_by)
+            try:
+                taken = await self.versions.take(transaction, actor, stored, number)
+            except SealBroken:
+                raise Conflict(f"Version {number} does not open any more, so it cannot be rolled back to.", "version-broken") from None
+            if stored.images and not same_registry(stored.host, str(taken["host"])):
+                sentence = f"Images at {stored.host} use this credential, and version {number} is for {taken['host']}."
+                raise Conflict(sentence, "images-elsewhere")
+            await self.versions.keep(transaction, actor, stored.id, HOUR)
+            now = self._clock()
+            who = {"updated_at": now, "updated_by": actor.label, "replaced_at": now, "replaced_by": actor.label}
+            await transaction.update("registry_credentials", stored.id, {**taken, **who, "version": stored.version + 1})
+            detail = f"host {taken['host']}; in place of version {stored.secret_version}"
+            event = Event("registry_credential.roll_back", "registry_credential", stored.id, stored.name, number, detail=detail)
+            await self._chain.append(transaction, actor, event)
         return await self.get(actor, credential_id)
 
     async def delete(self, actor: Actor, credential_id: str) -> None:
@@ -101,12 +130,14 @@ class CredentialRepository:
             await self._chain.append(transaction, actor, _event("delete", credential_id, stored.name, stored.secret_version, stored.host))
 
     async def _write(
-        self, transaction: AccountTransaction, actor: Actor, stored: Credential, fields: CredentialFields, secret: Secret | None
+        self, transaction: AccountTransaction, actor: Actor, stored: Credential, fields: CredentialFields, secret: Secret | None, keep: int
     ) -> None:
         now, secret_version = self._clock(), stored.secret_version
         changed = {**_columns(fields), "version": stored.version + 1, "updated_at": now, "updated_by": actor.label}
         if secret is not None:
-            secret_version += 1
+            newest = await transaction.fetch_one(_NEWEST, {"id": stored.id})
+            secret_version = max(stored.secret_version, 0 if newest is None else newest["newest"]) + 1
+            await self.versions.keep(transaction, actor, stored.id, keep)
             sealed = self._seal(actor, stored.id, secret_version, fields, secret)
             changed |= {**_sealed_columns(sealed, secret_version), "replaced_at": now, "replaced_by": actor.label}
         await transaction.update("registry_credentials", stored.id, changed)
@@ -156,7 +187,7 @@ def _columns(fields: CredentialFields) -> dict[str, object]:
 
 
 def _sealed_columns(sealed: Sealed, secret_version: int) -> dict[str, object]:
-    return {"sealed": sealed.blob, "kek_id": sealed.kek_id, "secret_version": secret_version}
+    return {"sealed": sealed.blob, "kek_id": sealed.kek_id, "secret_version": secret_version, "newest_secret_version": secret_version}
 
 
 def _event(verb: str, credential_id: str, name: str, secret_version: int, host: str) -> Event:

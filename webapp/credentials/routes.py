@@ -9,7 +9,8 @@ from webapp.credentials.credential import AuthMethod, Credential
 from webapp.credentials.forms import LABELS, CredentialForm, ParsedCredential, parse
 from webapp.credentials.repository import ORDERS, CredentialRepository
 from webapp.credentials.service_account_key import check_key_file
-from webapp.errors import Conflict, Invalid, Stale
+from webapp.credentials.versions import KEEPING, USUAL
+from webapp.errors import Conflict, Invalid, NotFound, Stale
 from webapp.nonce import new_nonce
 from webapp.records import FIRST_PAGE, Wanted
 from webapp.web.addresses import address, list_context, wanted_page
@@ -106,16 +107,38 @@ async def save(request: Request) -> Response:
     typed, version = CredentialForm.read(form), form.number("version")
     parsed, errors = parse(form, typed, new=False)
     if parsed is None:
-        return await _edit_page(request, credential, typed, errors, version=version, status=422)
+        return await _edit_page(request, credential, typed, errors, version=version, keep=form.text("keep_previous"), status=422)
     try:
-        await _repository(request).save(actor(request), credential.id, parsed.fields, parsed.secret, version)
+        await _repository(request).save(actor(request), credential.id, parsed.fields, parsed.secret, version, parsed.keep)
     except Invalid as error:
-        return await _edit_page(request, credential, typed, error.errors, version=version, status=422)
+        return await _edit_page(request, credential, typed, error.errors, version=version, keep=form.text("keep_previous"), status=422)
     except Stale:
         credential = await _repository(request).get(actor(request), credential.id)
         return await _edit_page(request, credential, typed, {}, stale=True, status=412)
     code = "credential-saved" if parsed.secret is None else "credential-replaced"
     return done(request, "/registry-credentials", _notice(code, parsed))
+
+
+async def roll_back(request: Request) -> Response:
+    """Make a value that is kept the current one again."""
+    form, credential_id = await read_form(request), request.path_params["id"]
+    await _repository(request).roll_back(actor(request), credential_id, _number(request), form.number("version"))
+    return done(request, f"/registry-credentials/{credential_id}", "credential-rolled-back")
+
+
+async def destroy(request: Request) -> Response:
+    """Destroy a value that is kept, before its time."""
+    credential = await _repository(request).get(actor(request), request.path_params["id"])
+    await _repository(request).versions.destroy(actor(request), credential, _number(request))
+    return done(request, f"/registry-credentials/{credential.id}", "version-destroyed")
+
+
+def _number(request: Request) -> int:
+    """The version that the address names. Raises NotFound."""
+    text = request.path_params["number"]
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise NotFound("There is no such version.")
+    return int(text)
 
 
 async def ask_delete(request: Request) -> Response:
@@ -162,6 +185,7 @@ async def _edit_page(
     *,
     version: int | None = None,
     stale: bool = False,
+    keep: str = USUAL,
     status: int = 200,
 ) -> Response:
     context = {
@@ -177,6 +201,9 @@ async def _edit_page(
         "preserve": status == 422,
         "only": _only(request, typed),
         "images": await _repository(request).images_using(actor(request), credential.id),
+        "kept": await _repository(request).versions.kept(actor(request), credential.id),
+        "keeping": [(key, label) for key, (label, _) in KEEPING.items()],
+        "keep": keep,
     }
     fragment = "credentials/_form.html" if principal(request).may(Permission.EDIT) else None
     return render(request, "credentials/edit.html", context, fragment=fragment, status=status)
@@ -212,6 +239,20 @@ ROUTES = [
     page("/registry-credentials/key-upload", key_upload, needs=Permission.EDIT, name="registry-credential-key-upload", methods=["POST"]),
     page("/registry-credentials/{id}", show, needs=Permission.SEE, name="registry-credential"),
     page("/registry-credentials/{id}", save, needs=Permission.EDIT, name="registry-credential-save", methods=["POST"]),
+    page(
+        "/registry-credentials/{id}/versions/{number}/roll-back",
+        roll_back,
+        needs=Permission.EDIT,
+        name="registry-credential-roll-back",
+        methods=["POST"],
+    ),
+    page(
+        "/registry-credentials/{id}/versions/{number}/destroy",
+        destroy,
+        needs=Permission.EDIT,
+        name="registry-credential-version-destroy",
+        methods=["POST"],
+    ),
     page("/registry-credentials/{id}/delete", ask_delete, needs=Permission.EDIT, name="registry-credential-ask-delete"),
     page("/registry-credentials/{id}/delete", delete, needs=Permission.EDIT, name="registry-credential-delete", methods=["POST"]),
 ]

@@ -17,6 +17,7 @@ QUIET = frozenset(
         "form_nonces",
         "provision_results",
         "registry_credential_activity",
+        "registry_credential_versions",
         "sessions",
     }
 )

@@ -13,6 +13,8 @@ NOTICES = {
     "credential-saved-host": f"Registry credential saved. {_ONLY_THE_HOST}",
     "credential-replaced": "Registry credential saved, and its value replaced.",
     "credential-replaced-host": f"Registry credential saved, and its value replaced. {_ONLY_THE_HOST}",
+    "credential-rolled-back": "Rolled back. The value that was replaced is kept for an hour.",
+    "version-destroyed": "The old value is destroyed.",
     "credential-deleted": "Registry credential deleted.",
     "secret-created": "Secret stored. Its value is sealed and never shown again.",
     "secret-saved": "Secret saved.",

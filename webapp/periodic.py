@@ -1,0 +1,37 @@
+"""What is done again and again while the program runs."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from webapp.errors import Unavailable
+
+_logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def repeated(job: Callable[[], Awaitable[object]], seconds: float) -> AsyncIterator[None]:
+    """Do the job at once, and again so many seconds after it was done, as long as the block runs.
+
+    A job that fails is done again all the same: Unavailable is logged as a warning, and anything else as a fault.
+    """
+
+    async def run() -> None:
+        while True:
+            try:
+                await job()
+            except Unavailable as error:
+                _logger.warning("something that is done every %g s was not possible: %s", seconds, error)
+            except Exception:
+                _logger.exception("something that is done every %g s failed", seconds)
+            await asyncio.sleep(seconds)
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
