@@ -37,7 +37,7 @@ FOUNDATION = {
     "vault",
 }
 WEB = {"web"}
-SLICES = {"accounts", "agents", "audit", "credentials", "images", "provisioning", "secrets"}
+SLICES = {"accounts", "agents", "audit", "credentials", "encryption", "images", "provisioning", "secrets"}
 TOP = {
     *("__main__", "app", "audit_commands", "backup", "check", "cli", "command", "commands", "control", "http_protocol", "restore"),
     *("rotation", "sealed_values", "serve", "store", "terminal"),

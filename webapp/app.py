@@ -17,6 +17,7 @@ from webapp.agents.routes import ROUTES as AGENTS
 from webapp.audit.exporting import Heads, exported
 from webapp.audit.routes import ROUTES as AUDIT
 from webapp.credentials.routes import ROUTES as CREDENTIALS
+from webapp.encryption.routes import ROUTES as ENCRYPTION
 from webapp.errors import AppError
 from webapp.images.routes import ROUTES as IMAGES
 from webapp.images.user_data import Store as ValueStore
@@ -48,6 +49,7 @@ ROUTES: list[BaseRoute] = [
     *BOOTSTRAP_TOKENS,
     *AGENTS,
     *AUDIT,
+    *ENCRYPTION,
     *AGENTS_API,
     Mount("/static", static_files(), name="static"),
 ]
@@ -62,6 +64,9 @@ BARE: dict[str, ASGIApp] = {getattr(route, "path", ""): app for route in ROUTES 
 _LOOK_FOR_EXPIRED = 10.0
 """Seconds between two looks for values whose time is over."""
 
+_COUNT_WRAPS = 60.0
+"""Seconds between two times that what the keys have wrapped is written down: a kill forgets no more."""
+
 
 def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
     """The application. It opens the store in its lifespan, unless it is handed one that is open."""
@@ -74,6 +79,8 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
             app.state.heads = Heads(opened.database, opened.vault, opened.chain, opened.clock, *sink)
             await stack.enter_async_context(exported(app.state.heads))  # the first one: it ends when all the others have written
             await stack.enter_async_context(repeated(opened.credentials.versions.destroy_expired, _LOOK_FOR_EXPIRED))
+            stack.push_async_callback(opened.keys.note_wraps)
+            await stack.enter_async_context(repeated(opened.keys.note_wraps, _COUNT_WRAPS))
             denials = Denials(opened.chain, opened.clock)
             stack.push_async_callback(denials.close)
             app.state.denials = denials

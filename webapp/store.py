@@ -20,10 +20,12 @@ from webapp.credentials.repository import CredentialRepository
 from webapp.database import Database, Transaction, inspect
 from webapp.database.lock import store_lock
 from webapp.database.migrations import VERSIONS_SQL, migrate, refuse_newer
+from webapp.encryption.repository import KeyRepository
 from webapp.ids import new_id
 from webapp.images.official import load_official_images
 from webapp.images.repository import ImageRepository
 from webapp.provisioning.repository import ProvisionRepository
+from webapp.sealed_values import SEALED_TABLES
 from webapp.secrets.imports import ImportRepository
 from webapp.secrets.named_value import SECRET, VARIABLE
 from webapp.secrets.repository import NamedValueRepository
@@ -67,6 +69,7 @@ class Store:
     enrolment: Enrolment
     audit: AuditRepository
     provisions: ProvisionRepository
+    keys: KeyRepository
 
     async def check(self) -> CheckReport:
         """Open every sealed value and count what there is; see `check_store`."""
@@ -124,6 +127,7 @@ async def open_locked_store(
             enrolment=Enrolment(database, vault, chain, clock),
             audit=AuditRepository(database, vault, chain, clock),
             provisions=ProvisionRepository(database, vault, chain, clock),
+            keys=KeyRepository(database, vault, clock, [table.table for table in SEALED_TABLES]),
         )
     finally:
         await database.close()

@@ -1,7 +1,8 @@
 """What the program asks of its keys: seal and open values, and MACs of tokens, cookies and audit rows."""
 
 import hmac
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
@@ -44,6 +45,7 @@ class Vault:
     def __init__(self, keyring: Keyring, instance_id: str) -> None:
         self._keyring = keyring
         self.instance_id = instance_id
+        self._wraps: Counter[int] = Counter()
 
     def __repr__(self) -> str:
         return f"<Vault of {self.instance_id}>"
@@ -52,6 +54,7 @@ class Vault:
         """Seal a value to its place, under a data key of its own."""
         kek_id = self._keyring.active_kek
         kek = self._keyring.kek(kek_id).reveal()
+        self._wraps[kek_id] += 1
         return Sealed(kek_id, envelope.seal(kek, kek_id, secret.reveal(), self.place(context)))
 
     def open(self, blob: bytes, context: SealContext) -> Secret:
@@ -70,7 +73,17 @@ class Vault:
         if old == kek_id:
             return Sealed(kek_id, blob)
         keks = self._keyring.kek(old).reveal(), self._keyring.kek(kek_id).reveal()
+        self._wraps[kek_id] += 1
         return Sealed(kek_id, envelope.rewrap(*keks, kek_id, blob, self.place(context)))
+
+    def take_wraps(self) -> Mapping[int, int]:
+        """How many data keys each KEK has wrapped in this process since this was asked last."""
+        taken, self._wraps = self._wraps, Counter()
+        return taken
+
+    def give_back_wraps(self, taken: Mapping[int, int]) -> None:
+        """Count these the next time: they could not be noted."""
+        self._wraps.update(taken)
 
     def use(self, keyring: Keyring) -> None:
         """Go on with this keyring: it has all the keys of the one before."""

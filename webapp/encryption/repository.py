@@ -1,0 +1,51 @@
+"""The state of the installation's keys."""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+
+from webapp.clock import Clock
+from webapp.database import Batch, Database
+from webapp.encryption.key import Key, Keys, State
+from webapp.errors import Unavailable
+from webapp.vault import Vault
+
+
+class KeyRepository:
+    """The keyring's terms, and what is sealed with them in `tables`, of all accounts."""
+
+    def __init__(self, database: Database, vault: Vault, clock: Clock, tables: Sequence[str]) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._tables = tuple(tables)
+
+    async def keys(self) -> Keys:
+        """All terms, the newest first. Raises Unavailable."""
+        with suppress(Unavailable):  # what was counted last is shown, and this the next time
+            await self.note_wraps()
+        under: Counter[int] = Counter()
+        for table in self._tables:  # one by one: each is counted in its index
+            rows = await self._database.fetch_all(f"SELECT kek_id, count(*) AS rows FROM {table} GROUP BY kek_id")
+            under.update({row["kek_id"]: row["rows"] for row in rows})
+        keyring = await self._database.fetch_all(
+            "SELECT id, state, created_at, wraps, root_fingerprint FROM keyring WHERE purpose = 'kek' ORDER BY id DESC"
+        )
+        terms = tuple(Key(row["id"], State(row["state"]), row["created_at"], under[row["id"]], row["wraps"]) for row in keyring)
+        return Keys(str(keyring[0]["root_fingerprint"]), terms)
+
+    async def note_wraps(self) -> None:
+        """Add to the keyring what each key has wrapped since the last time. Raises Unavailable; then it is added the next time."""
+        noted = self._vault.take_wraps()
+        if not noted:
+            return
+
+        def write(batch: Batch) -> None:
+            for kek_id, count in noted.items():
+                batch.note("UPDATE keyring SET wraps = wraps + :count WHERE id = :id", {"count": count, "id": kek_id})
+
+        try:
+            await self._database.submit(write)
+        except BaseException:
+            self._vault.give_back_wraps(noted)
+            raise
