@@ -127,6 +127,9 @@ async def test_without_a_new_value_nothing_is_kept(house: House, alice: httpx2.A
 async def test_it_can_be_destroyed_before_its_time(house: House, alice: httpx2.AsyncClient) -> None:
     credential = await store_credential(alice)
     await replace(alice, credential, "second-value")
+    asked = await alice.get(f"/registry-credentials/{credential}/versions/1/destroy")
+    assert "Destroy version 1 of <strong>ghcr-acme</strong>?" in asked.text
+    assert await kept(house) == [1], "asking destroys nothing"
     answer = await alice.post(f"/registry-credentials/{credential}/versions/1/destroy")
     assert answer.status_code == 303
     assert await kept(house) == []

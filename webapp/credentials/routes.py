@@ -126,6 +126,13 @@ async def roll_back(request: Request) -> Response:
     return done(request, f"/registry-credentials/{credential_id}", "credential-rolled-back")
 
 
+async def ask_destroy(request: Request) -> Response:
+    """The confirmation before a value that is kept is destroyed."""
+    credential = await _repository(request).get(actor(request), request.path_params["id"])
+    context = {"credential": credential, "number": _number(request)}
+    return render(request, "credentials/destroy.html", context, fragment="credentials/_destroy.html")
+
+
 async def destroy(request: Request) -> Response:
     """Destroy a value that is kept, before its time."""
     credential = await _repository(request).get(actor(request), request.path_params["id"])
@@ -245,6 +252,12 @@ ROUTES = [
         needs=Permission.EDIT,
         name="registry-credential-roll-back",
         methods=["POST"],
+    ),
+    page(
+        "/registry-credentials/{id}/versions/{number}/destroy",
+        ask_destroy,
+        needs=Permission.EDIT,
+        name="registry-credential-ask-version-destroy",
     ),
     page(
         "/registry-credentials/{id}/versions/{number}/destroy",
