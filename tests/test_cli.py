@@ -28,6 +28,8 @@ COMMANDS = {
     "audit": ["audit", "verify"],
     "rotate-key": ["rotate-key"],
     "rewrap-root": ["rewrap-root", "--to", "/nonexistent/root.key"],
+    "backup": ["backup", "/nonexistent/backup.db"],
+    "restore": ["restore", "/nonexistent/backup.db", "--agents", "keep"],
 }
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import json
 import re
 from dataclasses import replace
 
@@ -164,10 +165,11 @@ async def test_a_filter_that_is_none_is_422_and_says_so(
 @pytest.mark.parametrize("query", ["since=yesterday", "until=2026-02-30", "action=agent.fly", "decision=maybe"])
 async def test_a_csv_of_a_filter_that_is_none_is_not_the_whole_log(house: House, alice: httpx2.AsyncClient, query: str) -> None:
     await write(house, "ubuntu")
-    answer = await alice.get(f"/audit.csv?{query}")
-    assert answer.status_code == 422
-    assert "ubuntu" not in answer.text
-    assert "content-disposition" not in answer.headers
+    for ending in ("csv", "jsonl"):
+        answer = await alice.get(f"/audit.{ending}?{query}")
+        assert answer.status_code == 422
+        assert "ubuntu" not in answer.text
+        assert "content-disposition" not in answer.headers
 
 
 async def test_pages_hold_each_row_once_while_new_ones_are_written(house: House, alice: httpx2.AsyncClient) -> None:
@@ -210,6 +212,24 @@ async def test_the_csv_is_a_table_for_programs(house: House, alice: httpx2.Async
     assert oldest["object_name"] == 'a "quoted", name'
 
 
+async def test_the_lines_of_json_are_the_same_rows(house: House, alice: httpx2.AsyncClient) -> None:
+    house.clock.advance(7)
+    await asyncio.gather(*(write(house, f'=a "quoted" name {number}') for number in range(1001)))
+    answer = await alice.get("/audit.jsonl")
+    assert answer.headers["content-type"] == "application/jsonl"
+    assert answer.headers["content-disposition"] == 'attachment; filename="audit-log.jsonl"'
+    assert answer.text.endswith("}\n")
+    read = [json.loads(line) for line in answer.text.splitlines()]
+    assert [row["seq"] for row in read] == list(range(1001, 0, -1))
+    assert tuple(read[0]) == COLUMNS
+    assert (read[0]["at"], read[0]["secret_version"]) == ("2026-11-03T14:05:00.007Z", None)
+    assert {row["object_name"] for row in read} == {f'=a "quoted" name {number}' for number in range(1001)}, "for programs: as it is"
+    chosen = await alice.get("/audit.jsonl", params={"q": "name 77"})
+    assert [json.loads(line)["object_name"].rpartition(" ")[2] for line in chosen.text.splitlines()] == [
+        *(str(number) for number in range(779, 769, -1)), "77",
+    ]  # fmt: skip
+
+
 async def test_the_csv_has_all_rows_and_not_one_page(house: House, alice: httpx2.AsyncClient) -> None:
     await asyncio.gather(*(write(house, f"image-{number}") for number in range(1001)))
     read = await rows(alice)
@@ -238,7 +258,7 @@ async def test_another_accounts_rows_are_never_shown(house: House, alice: httpx2
     await write(house, "of the installation", actor=Actor("", "command_line", "0", "command line (root)"))
     await write(house, "charlies-own", actor=house.charlie.actor)
     for query in ("", "alice", "alices-node", "192.0.2.7", credential_id, token.split("_")[2], "installation", "command line", "%"):
-        for path in ("/audit", "/audit.csv"):
+        for path in ("/audit", "/audit.csv", "/audit.jsonl"):
             text = (await charlie.get(path, params={"q": query})).text
             text = text.replace(f"“{query}”", "").replace(f'value="{query}"', "")  # what he typed himself
             assert not any(word in text for word in ("alice", "ghcr-acme", "command line", token.split("_")[2]))
@@ -250,4 +270,4 @@ async def test_another_accounts_rows_are_never_shown(house: House, alice: httpx2
 async def test_a_viewer_may_read_the_log(house: House, bob: httpx2.AsyncClient) -> None:
     await write(house, "ubuntu")
     assert objects((await bob.get("/audit")).text) == ["ubuntu"]
-    assert (await bob.get("/audit.csv")).status_code == 200
+    assert (await bob.get("/audit.csv")).status_code == (await bob.get("/audit.jsonl")).status_code == 200
