@@ -69,7 +69,8 @@ class Heads:
         waited = self._clock() - self._tried_at
         if not 0 <= waited < EVERY:
             return True
-        return not self.problem and self._chain.last - self._written() >= ROWS
+        new = self._chain.last - self._written()
+        return not self.problem and new >= (ROWS if self.last is not None else 1)  # the first rows of all do not wait
 
     def _written(self) -> int:
         """The number of the row that the last head names in the chain that grows."""
