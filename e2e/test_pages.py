@@ -30,6 +30,10 @@ def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempP
         steps.store_password(page, f"credential-{number}", host, "acme-bot", "a-long-secret")
     for kind in ("secrets", "variables"):
         steps.given(page, f"/{kind}", {"name": "DB_PASSWORD", "value": "a value", "description": "of the main database"})
+    steps.open_credential(page, "credential-0")
+    page.locator("input[name=password]").fill("another-long-secret")
+    steps.save(page)
+    expect(page.get_by_text("and its value replaced")).to_be_visible()
     steps.add_image(page, "ubuntu-custom", "ghcr.io/acme/ubuntu:24.04", "credential-0")
     steps.enroll(settled.server, steps.make_bootstrap_token(page), "rack1-node07", tmp_path_factory.mktemp("agent") / "state")
     steps.choose_image(page, "rack1-node07", "ubuntu-custom")
@@ -52,6 +56,8 @@ def pages(page: Page) -> dict[str, str]:
     return found | {
         "registry-credentials-new": "/registry-credentials/new",
         "registry-credentials-none-found": "/registry-credentials?q=nothing-like-it",
+        "settings-encryption": "/settings/encryption",
+        "registry-credentials-version-destroy": found["registry-credentials-edit"] + "/versions/1/destroy",
         "secrets-new": "/secrets/new",
         "secrets-none-found": "/secrets?q=nothing-like-it",
         "secrets-import": "/secrets/import",
