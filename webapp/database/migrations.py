@@ -59,8 +59,7 @@ async def migrate(database: Database, clock: Clock) -> list[str]:
         if migration.number in applied:
             continue
         async with database.transaction() as transaction:
-            for statement in migration.statements:
-                await transaction.execute(statement)
+            await transaction.execute_all(migration.statements)
             await transaction.execute(
                 "INSERT INTO migrations (number, name, applied_at) VALUES (:number, :name, :now)",
                 {"number": migration.number, "name": migration.name, "now": clock()},

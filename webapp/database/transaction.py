@@ -1,6 +1,6 @@
 """A transaction of the one queue of writes, as its holder sees it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from webapp.database.batch import Batch
 from webapp.database.connection import HeldConnection
@@ -22,6 +22,12 @@ class Transaction:
         """Run a statement for its effect. Raises DuplicateKey, Unavailable."""
         self._note(sql, values)
         await self._connection.execute(sql, values)
+
+    async def execute_all(self, statements: Sequence[str]) -> None:
+        """Run statements without values, one after the other, in one go."""
+        for sql in statements:
+            self._note(sql, None)
+        await self._connection.execute_all(statements)
 
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """Run a statement and return its first row, such as the one that `RETURNING` names."""
