@@ -25,7 +25,7 @@ test: venv-dev ## lint, types and every test; ARGS="-k name" is for pytest
 	@$(PYTEST) $(ARGS)
 
 battery: venv-dev ## the long form of the checks that have a short one among the tests: 5 minutes
-	@$(BIN)/python -m tests.real.hand_over_history --runs 100 $(ARGS)
+	@$(BIN)/python -m tests.battery.kills --cycles 200 $(ARGS)
 
 lint: venv-dev ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check
