@@ -14,7 +14,8 @@ from webapp.store import Store, open_store
 
 DATABASE = "registry-credentials.sqlite3"
 
-MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+_SHM = Path("/dev/shm")  # noqa: S108  a directory of one's own is made in it
+MEMORY = _SHM if _SHM.is_dir() else None
 """Where a store is quick: what a process has written outlives it there, too, and no power fails here."""
 
 RELEASES = ("registry_credential.release", "image.hand_over")

@@ -37,8 +37,8 @@ async def _rack(house: Inside) -> int:
 
 
 STEPS: dict[str, Step] = {
-    "create": lambda house: house.post("/registry-credentials", {**CREDENTIAL, "name": "made", "password": "value-made"}, made="value-made"),
-    "replace": lambda house: house.post(f"/registry-credentials/{house.ids['ghcr']}", {**CREDENTIAL, "password": "value-1"}, ghcr="value-1"),
+    "create": lambda house: house.post("/registry-credentials", CREDENTIAL | {"name": "made", "password": "value-made"}, made="value-made"),
+    "replace": lambda house: house.post(f"/registry-credentials/{house.ids['ghcr']}", CREDENTIAL | {"password": "value-1"}, ghcr="value-1"),
     "delete": lambda house: house.post(f"/registry-credentials/{house.ids['spare']}/delete", {"confirm": "spare"}, spare=""),
     "assign": lambda house: house.post(f"/agents/{house.ids['agent']}", {"image_id": house.ids["after"]}, image="after"),
     "enrol": _enrol,
@@ -99,7 +99,7 @@ def every_boundary(folder: Path, step: str, act: Act, every: int, first: int, fi
     """Try every `every`th boundary of the step, from the first on."""
     template = folder / "template"
     ids: dict[str, str] = json.loads((template / "ids").read_text())
-    known = next((line["boundaries"] for line in _fresh(folder, ids, step, 0, act) if "boundaries" in line), [])
+    known: list[str] = next((line["boundaries"] for line in _fresh(folder, ids, step, 0, act) if "boundaries" in line), [])
     assert known, f"{step} has no boundaries"
     for at in range(1 + first % every, len(known) + 1, every):
         told = list(_fresh(folder, ids, step, at, act))

@@ -102,9 +102,7 @@ async def _values(store: Store) -> dict[str, str | None]:
     for table in SEALED_TABLES[:2]:
         for row in await store.database.fetch_all(f"SELECT * FROM {table.table} WHERE lower(name) IN ('made', 'ghcr', 'spare', 'later')"):
             found[row["name"].lower()] = store.vault.open(row["sealed"], table.place(row)).reveal().decode()
-    rows = await store.database.fetch_all(
-        "SELECT i.name FROM agents g JOIN images i ON i.id = g.image_id WHERE g.name = 'rack1'"
-    )
+    rows = await store.database.fetch_all("SELECT i.name FROM agents g JOIN images i ON i.id = g.image_id WHERE g.name = 'rack1'")
     found["image"] = rows[0]["name"] if rows else None
     return found
 
