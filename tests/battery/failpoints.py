@@ -1,15 +1,17 @@
 """The process dies, or is told of a failed disk, at each boundary of what it writes: nothing is lost, nothing leaves without its row.
 
-`python -m tests.battery.failpoints` tries every boundary of every step in three ways; `--every 10` every tenth.
+`python -m tests.battery.failpoints` tries every boundary of every step in three ways, and `--cycles 10` ten of each step.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import random
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +56,7 @@ STEPS: dict[str, Step] = {
 class Figures:
     """What was tried, and what was wrong."""
 
+    boundaries: int = 0
     tries: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
 
@@ -95,17 +98,21 @@ async def _live(folder: Path, ids: dict[str, str], step: str, boundaries: Bounda
     return 0
 
 
-def every_boundary(folder: Path, step: str, act: Act, every: int, first: int, figures: Figures) -> None:
-    """Try every `every`th boundary of the step, from the first on."""
-    template = folder / "template"
-    ids: dict[str, str] = json.loads((template / "ids").read_text())
-    known: list[str] = next((line["boundaries"] for line in _fresh(folder, ids, step, 0, act) if "boundaries" in line), [])
-    assert known, f"{step} has no boundaries"
-    for at in range(1 + first % every, len(known) + 1, every):
-        told = list(_fresh(folder, ids, step, at, act))
-        problems = _misbehaved(told, step, act) + asyncio.run(recovered(folder / "try", ids, told))
-        figures.wrong += [f"{step}, {act} at {at} ({known[at - 1]}): {problem}" for problem in problems]
-        figures.tries[f"{step} {act}"] = figures.tries.get(f"{step} {act}", 0) + 1
+def boundaries_of(folder: Path, step: str) -> list[str]:
+    """The names of all boundaries of the step, in their order."""
+    ids = json.loads((folder / "template" / "ids").read_text())
+    names: list[str] = next((line["boundaries"] for line in _fresh(folder, ids, step, 0, "kill") if "boundaries" in line), [])
+    assert names, f"{step} has no boundaries"
+    return names
+
+
+def try_at(folder: Path, step: str, act: Act, at: int, name: str, figures: Figures) -> None:
+    """Do the step on a fresh store, act at this boundary, and look at what is left."""
+    ids = json.loads((folder / "template" / "ids").read_text())
+    told = list(_fresh(folder, ids, step, at, act))
+    problems = _misbehaved(told, step, act) + asyncio.run(recovered(folder / "try", ids, told))
+    figures.wrong += [f"{step}, {act} at {at} ({name}): {problem}" for problem in problems]
+    figures.tries[act] = figures.tries.get(act, 0) + 1
 
 
 def _fresh(folder: Path, ids: dict[str, str], step: str, at: int, act: Act) -> Iterator[dict[str, Any]]:
@@ -132,28 +139,37 @@ def _misbehaved(told: list[dict[str, Any]], step: str, act: Act) -> list[str]:
     return found + ([] if ended == 0 else [f"it ended with {ended}"])
 
 
-def failpoints(folder: Path, every: int, first: int) -> Figures:
-    """All steps, in all ways."""
-    figures = Figures()
+def failpoints(folder: Path, most: int | None, seed: int) -> Figures:
+    """All steps, in all ways, at every boundary, or at `most` of each step."""
+    figures, chance = Figures(), random.Random(seed)  # noqa: S311  not a secret
     template = folder / "template"
     template.mkdir(parents=True)
     (template / "ids").write_text(json.dumps(asyncio.run(furnish(template))))
     for step in ("start", *STEPS):
+        names = boundaries_of(folder, step)
+        figures.boundaries += len(names)
         for act in get_args(Act):
-            every_boundary(folder, step, act, every, first, figures)
+            numbers = range(1, len(names) + 1)
+            for at in numbers if most is None else sorted(chance.sample(numbers, min(most, len(names)))):
+                try_at(folder, step, act, at, names[at - 1], figures)
     return figures
 
 
 def main() -> int:
     """Try it all and say what was found; 1 when anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.battery.failpoints", description=__doc__)
-    parser.add_argument("--every", type=int, default=1, help="only every so many boundaries")
-    parser.add_argument("--first", type=int, default=0, help="which of them is the first")
+    parser.add_argument("--cycles", type=int, help="only so many boundaries of each step, by chance")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="failpoints-", dir=MEMORY) as name:
-        figures = failpoints(Path(name), options.every, options.first)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in figures.tries.items())
-    print(f"{sum(figures.tries.values())} failures ({kinds}): {len(figures.wrong)} violations", *figures.wrong[:40], sep="\n")
+        figures = failpoints(Path(name), options.cycles, options.seed)
+    kinds = ", ".join(f"{act} {count}" for act, count in figures.tries.items())
+    print(
+        f"{sum(figures.tries.values()):,} failures ({kinds}) at the {figures.boundaries:,} boundaries of {1 + len(STEPS)} steps (seed"
+        f" {options.seed}): {len(figures.wrong)} violations",
+        *figures.wrong[:40],
+        sep="\n",
+    )
     return 1 if figures.wrong else 0
 
 
