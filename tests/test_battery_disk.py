@@ -23,9 +23,7 @@ def test_files_that_may_not_grow_let_no_secret_out_and_lose_nothing(tmp_path: Pa
 
 def test_a_full_file_system_lets_no_secret_out_and_loses_nothing(tmp_path: Path) -> None:
     arguments = ["-m", "tests.battery.disk", "--small", str(tmp_path), "--cycles", "4", "--seed", "3"]
-    done = on_a_small_file_system(
-        tmp_path, MEGABYTES, ["-m", "tests.battery.disk", "--small", str(tmp_path), "--cycles", "4", "--seed", "3"]
-    )
+    done = on_a_small_file_system(tmp_path, MEGABYTES, arguments)
     if done is None:
         pytest.skip("this user may not mount a file system (unshare --user --map-root-user --mount)")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -71,8 +71,14 @@ class Boundaries:
                 return self
 
         class Connection(sqlite.WriterConnection):
-            def cursor(self, factory: Any = None) -> Any:  # what `execute` of a connection makes, too
+            def cursor(self, factory: Any = None) -> Any:
                 return super().cursor(Cursor)
+
+            def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+                return self.cursor().execute(sql, parameters)  # type: ignore[no-any-return]  # it is a Cursor
+
+            def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:
+                return self.cursor().executemany(sql, rows)  # type: ignore[no-any-return]  # it is a Cursor
 
         sqlite.WriterConnection = Connection  # type: ignore[misc]  # that is what this is for
         for name in ("add", "_keep", "_forget"):

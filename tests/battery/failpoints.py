@@ -20,7 +20,9 @@ from typing import Any, get_args
 from tests.battery.aftermath import MEMORY
 from tests.battery.boundaries import Act, Boundaries
 from tests.battery.inside import CREDENTIAL, Inside, furnish, inside
-from tests.battery.recovery import recovered
+from tests.battery.recovery import NOBODY, recovered
+from webapp.chain import Event
+from webapp.errors import Unavailable
 
 Step = Callable[[Inside], Awaitable[int]]
 _WELL = (200, 201, 303, 503)
@@ -38,7 +40,18 @@ async def _rack(house: Inside) -> int:
     return max(await asyncio.gather(*(house.hand_over_directly() for _ in range(3))))
 
 
+async def _abandon(house: Inside) -> int:
+    """A transaction that has written its row of the audit log, and is rolled back all the same."""
+    try:
+        async with house.store.database.transaction() as transaction:
+            await house.store.chain.append(transaction, NOBODY, Event("key.rotate", "key", "0", "none"))
+            raise Unavailable("made up")
+    except Unavailable:
+        return 503
+
+
 STEPS: dict[str, Step] = {
+    "abandon": _abandon,
     "create": lambda house: house.post("/registry-credentials", CREDENTIAL | {"name": "made", "password": "value-made"}, made="value-made"),
     "replace": lambda house: house.post(f"/registry-credentials/{house.ids['ghcr']}", CREDENTIAL | {"password": "value-1"}, ghcr="value-1"),
     "delete": lambda house: house.post(f"/registry-credentials/{house.ids['spare']}/delete", {"confirm": "spare"}, spare=""),

@@ -19,7 +19,8 @@ from webapp.vault import parse
 
 _BEGAN = {"made": None, "ghcr": "value-0", "spare": "value-0", "image": "before", "later": None}
 _MAY_BE = {"made": "value-made", "ghcr": "value-1", "spare": None, "image": "after", "later": "value-later"}
-_NOBODY = Actor("", "command_line", "0", "battery")
+NOBODY = Actor("", "command_line", "0", "battery")
+"""Who does what no member does."""
 
 
 @dataclass
@@ -120,7 +121,7 @@ async def _hands_over(store: Store, ids: dict[str, str]) -> list[str]:
 
 
 async def _rotated_to_its_end(store: Store) -> None:
-    done = await rotate(store, _NOBODY, lambda count, total: None)
+    done = await rotate(store, NOBODY, lambda count, total: None)
     states = key_states(await store.database.fetch_all(KEYRING_SQL))
     assert not done.broken
     assert list(states.values()).count("active") == 1
