@@ -13,7 +13,7 @@ from tests.test_chain import is_whole
 from webapp import rotation
 from webapp.commands import DONE, REFUSED, Command, execute
 from webapp.database import Row
-from webapp.errors import ConfigurationError, Conflict
+from webapp.errors import ConfigurationError, Conflict, Unavailable
 from webapp.rotation import rewrap_root, rotate
 from webapp.sealed_values import SEALED_TABLES, SealedTable
 from webapp.store import KEYRING_SQL, Store, open_store
@@ -104,6 +104,24 @@ async def test_a_rotation_that_was_cut_off_is_gone_on_with(
     assert await states(house) == {1: "retiring", 5: "active"}
     assert {row["kek_id"] for row in await sealed(house)} == {1, 5}
     assert (await house.store.check()).ok, "halfway, everything opens"
+    done = await rotate(house.store, house.alice.actor, silent)
+    assert (done.key, done.resumed, done.retired) == (5, True, (1,))
+    assert {row["kek_id"] for row in await sealed(house)} == {5}
+
+
+async def test_a_rotation_whose_key_was_committed_though_an_error_was_answered_is_gone_on_with(
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await furnish(house, alice)
+
+    def lost(keyring: object) -> None:
+        raise Unavailable("the commit was synced, and nobody was told")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.store.vault, "use", lost)
+        with pytest.raises(Unavailable):
+            await rotate(house.store, house.alice.actor, silent)
+    assert (await states(house), house.store.vault.active_kek) == ({1: "retiring", 5: "active"}, 1)
     done = await rotate(house.store, house.alice.actor, silent)
     assert (done.key, done.resumed, done.retired) == (5, True, (1,))
     assert {row["kek_id"] for row in await sealed(house)} == {5}

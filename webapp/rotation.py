@@ -71,6 +71,9 @@ async def rotate(store: Store, actor: Actor, progress: Progress) -> Rotation:
         resumed = any(row["state"] == "retiring" for row in rows)
         if not resumed:
             await _begin(store, actor, rows)
+        elif store.vault.active_kek not in [row["id"] for row in rows if row["state"] == "active"]:
+            # Its key was committed, and the answer to that was an error: here the old one seals still.
+            store.vault.use(open_keyring(rows, read_root_key(store.settings.root_key_file), store.vault.instance_id))
         # Of every other key: a form may have sealed with the old one a moment before, and be written a moment later.
         others = sorted(store.vault.keks - {store.vault.active_kek})
         total = sum([await _count(store, table, old) for old in others for table in SEALED_TABLES])
