@@ -57,7 +57,11 @@ class Boundaries:
                     return self
                 boundaries.reach(f"before {word}", self.connection)
                 super().execute(sql, parameters)
-                boundaries.reach(f"after {word}", self.connection)
+                try:
+                    boundaries.reach(f"after {word}", self.connection)
+                except sqlite3.Error:
+                    self.close()  # as a statement that has failed: one that is not done would hold the lock
+                    raise
                 return self
 
             def executemany(self, sql: str, rows: Iterable[Any], /) -> "Cursor":

@@ -114,8 +114,10 @@ async def _live(folder: Path, ids: dict[str, str], step: str, boundaries: Bounda
 def boundaries_of(folder: Path, step: str) -> list[str]:
     """The names of all boundaries of the step, in their order."""
     ids = json.loads((folder / "template" / "ids").read_text())
-    names: list[str] = next((line["boundaries"] for line in _fresh(folder, ids, step, 0, "kill") if "boundaries" in line), [])
-    assert names, f"{step} has no boundaries"
+    told = list(_fresh(folder, ids, step, 0, "kill"))
+    assert told[-1]["ended"] == 0
+    assert all(line["step"] in _WELL for line in told if "step" in line), f"{step} does not go well when nothing fails"
+    names: list[str] = next(line["boundaries"] for line in told if "boundaries" in line)
     return names
 
 
@@ -123,6 +125,7 @@ def try_at(folder: Path, step: str, act: Act, at: int, name: str, figures: Figur
     """Do the step on a fresh store, act at this boundary, and look at what is left."""
     ids = json.loads((folder / "template" / "ids").read_text())
     told = list(_fresh(folder, ids, step, at, act))
+    assert all(len(line["boundaries"]) >= at for line in told if "boundaries" in line), f"{step} did not come to {at}"
     problems = _misbehaved(told, step, act) + asyncio.run(recovered(folder / "try", ids, told))
     figures.wrong += [f"{step}, {act} at {at} ({name}): {problem}" for problem in problems]
     figures.tries[act] = figures.tries.get(act, 0) + 1
