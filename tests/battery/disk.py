@@ -12,7 +12,7 @@ import random
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,9 @@ MEGABYTES = 32
 MOST_LEFT = 64 * 1024
 """Bytes that can still be written when the disk gets full: several pages, so that it is full in the middle of a transaction, too."""
 
+SEGMENT = 40
+"""Full disks between two starts of the server. Its log begins anew with it; later it would be written where the file already has room."""
+
 
 @dataclass
 class Figures:
@@ -44,23 +47,21 @@ class Figures:
 class Story:
     """A member who replaces a value and an agent who asks for it, one after the other, on a disk that is full every other time."""
 
-    def __init__(self, server: Server, room: Room, ids: dict[str, str], seed: int) -> None:
-        self._server, self._room, self._ids = server, room, ids
+    def __init__(self, folder: Path, ids: dict[str, str], seed: int) -> None:
+        self._folder, self._ids = folder, ids
         self._chance = random.Random(seed)  # noqa: S311  not a secret
-        self._agent = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
-        cookies, headers = {"session": ids["session"]}, {"Sec-Fetch-Site": "same-origin"}
-        self._member = httpx2.Client(base_url=server.url, cookies=cookies, headers=headers, timeout=10)
         self._bearer = {"Authorization": f"Bearer {ids['token']}"}
         self._value, self._number = "value-0", 0
         self.figures = Figures()
 
-    def tell(self, cycles: int) -> Figures:
-        """So many times."""
-        with self._member:
-            for number in range(1, cycles + 1):
-                self._cycle(number)
-        self._agent.close()
-        return self.figures
+    def tell(self, server: Server, room: Room, cycles: int) -> None:
+        """So many times, with this server."""
+        cookies, headers = {"session": self._ids["session"]}, {"Sec-Fetch-Site": "same-origin"}
+        self._room = room
+        self._agent = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=10)
+        with closing(self._agent), httpx2.Client(base_url=server.url, cookies=cookies, headers=headers, timeout=10) as self._member:
+            for _ in range(cycles):
+                self._cycle(self.figures.full + 1)
 
     def _cycle(self, number: int) -> None:
         figures = self.figures
@@ -105,7 +106,7 @@ class Story:
             return status
         document = json.loads(body)
         at, seq = place_of(document["provision_id"])
-        if not query(self._server.folder, f"SELECT 1 FROM audit_log WHERE at = {at} AND seq = {seq} AND decision = 'allowed'"):
+        if not query(self._folder, f"SELECT 1 FROM audit_log WHERE at = {at} AND seq = {seq} AND decision = 'allowed'"):
             figures.wrong.append(f"the hand-over {document['provision_id']} left, and has no row")
         if document["registry_auth"]["password"] != self._value:
             figures.wrong.append(f"{document['provision_id']} is not the value that was acknowledged last")
@@ -115,13 +116,15 @@ class Story:
 
 def disk(folder: Path, cycles: int, seed: int, *, small: bool) -> Figures:
     """So many full disks, with a limit on files, or on the `small` file system that this folder is; then the server is killed."""
-    ids = asyncio.run(furnish(folder))
-    with ExitStack() as stack:
-        server = stack.enter_context(serve(folder, WEBAPP_LOG_LEVEL="warning"))
-        room: Room = Ballast(folder) if small else FileLimit(server.process.pid, server.data_dir)
-        figures = Story(server, room, ids, seed).tell(cycles)
-        server.process.kill()
-        server.process.wait()
+    story = Story(folder, asyncio.run(furnish(folder)), seed)
+    figures = story.figures
+    while figures.full < cycles:
+        with serve(folder, WEBAPP_LOG_LEVEL="warning") as server:
+            room: Room = Ballast(folder) if small else FileLimit(server.process.pid, server.data_dir)
+            story.tell(server, room, min(SEGMENT, cycles - figures.full))
+            if figures.full == cycles:
+                server.process.kill()
+                server.process.wait()
     figures.wrong += asyncio.run(look(folder, figures.handed))
     return figures
 

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -52,10 +53,11 @@ class Ballast:
 
     def take(self, left: int) -> None:
         """All of it but so many bytes, as far as pages go."""
-        free = shutil.disk_usage(self._folder).free
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, max(1, free - left))
+            while (free := shutil.disk_usage(self._folder).free) > left:
+                with suppress(OSError):  # the server has taken some of it meanwhile
+                    os.posix_fallocate(descriptor, 0, os.fstat(descriptor).st_size + free - left)
         finally:
             os.close(descriptor)
 
