@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import statistics
 import sys
 import tempfile
 import time
@@ -41,7 +42,8 @@ def main() -> int:
     longest = max(story.restarts)
     print(
         f"{story.kills} kills, {changes:,} acknowledged changes, {len(story.handed):,} hand-overs, {len(story.reads):,} reads (seed"
-        f" {options.seed}): {len(wrong)} violations; restart {longest:.2f} s at the most",
+        f" {options.seed}): {len(wrong)} violations; restart {statistics.median(story.restarts):.2f} s in the middle, {longest:.2f} s"
+        " at the most",
         *wrong[:20],
         sep="\n",
     )
