@@ -12,7 +12,7 @@ from tests.stories import add_image, enrolled, provision, store_credential
 from tests.test_chain import is_whole
 from webapp import rotation
 from webapp.commands import DONE, REFUSED, Command, execute
-from webapp.database import Row
+from webapp.database import PLACE, Row
 from webapp.errors import ConfigurationError, Conflict, Unavailable
 from webapp.rotation import rewrap_root, rotate
 from webapp.sealed_values import SEALED_TABLES, SealedTable
@@ -125,6 +125,15 @@ async def test_a_rotation_whose_key_was_committed_though_an_error_was_answered_i
     done = await rotate(house.store, house.alice.actor, silent)
     assert (done.key, done.resumed, done.retired) == (5, True, (1,))
     assert {row["kek_id"] for row in await sealed(house)} == {5}
+
+
+async def test_values_are_read_in_the_order_in_which_they_lie_and_nothing_is_sorted(house: House, alice: httpx2.AsyncClient) -> None:
+    await furnish(house, alice, 1)
+    for table in TABLES:
+        plan = await house.store.database.fetch_all(
+            f"EXPLAIN QUERY PLAN SELECT {PLACE}, id, sealed FROM {table} WHERE kek_id = 1 AND {PLACE} > 5 ORDER BY {PLACE} LIMIT 50"
+        )
+        assert [row["detail"] for row in plan] == [f"SEARCH {table} USING INDEX {table}_kek (kek_id=? AND rowid>?)"]
 
 
 async def test_a_value_that_was_filed_late_under_a_retired_key_is_taken_along_by_the_next_rotation(
