@@ -4,6 +4,7 @@
 ARGS =
 BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest
+BATTERY = kills failpoints disk rotations
 
 # The lock names the public index, whatever this machine's settings are.
 UV = env -u UV_DEFAULT_INDEX -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS uv --quiet
@@ -24,8 +25,8 @@ test: venv-dev ## lint, types and every test; ARGS="-k name" is for pytest
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST) $(ARGS)
 
-battery: venv-dev ## the long form of the checks that have a short one among the tests: 5 minutes
-	@$(BIN)/python -m tests.real.hand_over_history --runs 100 $(ARGS)
+battery: venv-dev ## the long forms of the tests of kills, failures, full disks and rotations: 30 minutes; ARGS="--seed 7 --cycles 5" is for each
+	@status=0; for part in $(BATTERY); do $(BIN)/python -m tests.battery.$$part $(ARGS) || status=1; done; exit $$status
 
 lint: venv-dev ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check

@@ -13,8 +13,8 @@ from tests.test_chain import is_whole
 from webapp import rotation
 from webapp.command import DONE, REFUSED, Command
 from webapp.commands import execute
-from webapp.database import Row
-from webapp.errors import ConfigurationError, Conflict
+from webapp.database import PLACE, Row
+from webapp.errors import ConfigurationError, Conflict, Unavailable
 from webapp.rotation import rewrap_root, rotate
 from webapp.sealed_values import SEALED_TABLES, SealedTable
 from webapp.store import KEYRING_SQL, Store, open_store
@@ -108,6 +108,33 @@ async def test_a_rotation_that_was_cut_off_is_gone_on_with(
     done = await rotate(house.store, house.alice.actor, silent)
     assert (done.key, done.resumed, done.retired) == (5, True, (1,))
     assert {row["kek_id"] for row in await sealed(house)} == {5}
+
+
+async def test_a_rotation_whose_key_was_committed_though_an_error_was_answered_is_gone_on_with(
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await furnish(house, alice)
+
+    def lost(keyring: object) -> None:
+        raise Unavailable("the commit was synced, and nobody was told")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.store.vault, "use", lost)
+        with pytest.raises(Unavailable):
+            await rotate(house.store, house.alice.actor, silent)
+    assert (await states(house), house.store.vault.active_kek) == ({1: "retiring", 5: "active"}, 1)
+    done = await rotate(house.store, house.alice.actor, silent)
+    assert (done.key, done.resumed, done.retired) == (5, True, (1,))
+    assert {row["kek_id"] for row in await sealed(house)} == {5}
+
+
+async def test_values_are_read_in_the_order_in_which_they_lie_and_nothing_is_sorted(house: House, alice: httpx2.AsyncClient) -> None:
+    await furnish(house, alice, 1)
+    for table in TABLES:
+        plan = await house.store.database.fetch_all(
+            f"EXPLAIN QUERY PLAN SELECT {PLACE}, id, sealed FROM {table} WHERE kek_id = 1 AND {PLACE} > 5 ORDER BY {PLACE} LIMIT 50"
+        )
+        assert [row["detail"] for row in plan] == [f"SEARCH {table} USING INDEX {table}_kek (kek_id=? AND rowid>?)"]
 
 
 async def test_a_value_that_was_filed_late_under_a_retired_key_is_taken_along_by_the_next_rotation(

@@ -13,7 +13,7 @@ from pathlib import Path
 from webapp.actor import Actor
 from webapp.chain import Event
 from webapp.command import Progress
-from webapp.database import Batch, Row
+from webapp.database import PLACE, Batch, Row
 from webapp.errors import Conflict
 from webapp.names import printable
 from webapp.sealed_values import SEALED_TABLES, SealedTable
@@ -70,6 +70,9 @@ async def rotate(store: Store, actor: Actor, progress: Progress) -> Rotation:
         resumed = any(row["state"] == "retiring" for row in rows)
         if not resumed:
             await _begin(store, actor, rows)
+        elif store.vault.active_kek not in [row["id"] for row in rows if row["state"] == "active"]:
+            # Its key was committed, and the answer to that was an error: here the old one seals still.
+            store.vault.use(open_keyring(rows, await _current_root_key(store, rows), store.vault.instance_id))
         # Of every other key: a form may have sealed with the old one a moment before, and be written a moment later.
         others = sorted(store.vault.keks - {store.vault.active_kek})
         total = sum([await _count(store, table, old) for old in others for table in SEALED_TABLES])
@@ -102,14 +105,18 @@ async def _count(store: Store, table: SealedTable, kek_id: int) -> int:
 
 
 async def _rewrapped(store: Store, table: SealedTable, old: int) -> AsyncIterator[tuple[int, list[str]]]:
-    """Rewrap a table's values of this KEK, a chunk at a time: how many, and sentences about those that do not open."""
-    after = ""
+    """Rewrap a table's values of this KEK, a chunk at a time: how many, and sentences about those that do not open.
+
+    In the order in which they lie on the disk: in another one each of them is on a page of its own, and the log is full ten times as
+    often, for whose checkpoint the hand-overs wait.
+    """
+    after = 0
     while rows := await store.database.fetch_all(
-        f"SELECT id, account_id, sealed, {', '.join(table.columns)} FROM {table.table}"
-        " WHERE kek_id = :old AND id > :after ORDER BY id LIMIT :limit",
+        f"SELECT {PLACE} AS place, id, account_id, sealed, {', '.join(table.columns)} FROM {table.table}"
+        f" WHERE kek_id = :old AND {PLACE} > :after ORDER BY {PLACE} LIMIT :limit",
         {"old": old, "after": after, "limit": CHUNK},
     ):
-        after, changed, broken = rows[-1]["id"], [], []
+        after, changed, broken = rows[-1]["place"], [], []
         for row in rows:
             try:
                 changed.append((row, store.vault.rewrap(row["sealed"], table.place(row))))

@@ -135,6 +135,21 @@ async def test_commit_hooks_run_only_after_the_commit(database: Database) -> Non
     assert told == ["kept", "lost"]
 
 
+async def test_a_hook_that_fails_after_the_commit_leaves_the_others_in_doubt(database: Database) -> None:
+    told: list[str] = []
+
+    def fails() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        async with database.transaction() as transaction:
+            transaction.on_commit(fails)
+            transaction.on_abandon(lambda: told.append("ask the database"))
+            await add_account(transaction, "acme")
+    assert told == ["ask the database"]
+    assert await accounts(database) == ["acme"]
+
+
 async def test_a_broken_unique_index_names_its_columns(database: Database) -> None:
     with pytest.raises(DuplicateKey) as caught:
         async with database.transaction() as transaction:

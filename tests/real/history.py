@@ -20,7 +20,7 @@ class Write:
     acknowledged: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Read:
     """What a read of a register answered."""
 

@@ -100,11 +100,21 @@ class Batch:
 
     def settle(self, *, committed: bool) -> None:
         """Tell those who asked how it ended; for the queue of writes."""
-        for callback in self._kept if committed else self._lost:
-            callback()
+        tell(self._kept, self._lost, committed=committed)
 
     def commit(self, connection: sqlite3.Connection) -> None:
         """Write it all and sync it, in the transaction that has begun; for the queue of writes."""
         for sql, rows in self._rows.items():
             connection.executemany(sql, rows)
         connection.execute("COMMIT")
+
+
+def tell(kept: list[Callable[[], None]], lost: list[Callable[[], None]], *, committed: bool) -> None:
+    """Tell how it ended. One of them that fails after the commit leaves the others in doubt: they are told so, and ask the database."""
+    try:
+        for callback in kept if committed else lost:
+            callback()
+    except BaseException:
+        if committed:
+            tell(kept, lost, committed=False)
+        raise

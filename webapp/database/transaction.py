@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from webapp.database.batch import Batch
+from webapp.database.batch import Batch, tell
 from webapp.database.connection import HeldConnection
 from webapp.database.generations import EVERY_ACCOUNT, is_quiet
 from webapp.database.rows import Row, Values
@@ -53,8 +53,7 @@ class Transaction:
 
     def settle(self, *, committed: bool) -> None:
         """Tell those who asked how it ended; for the queue of writes."""
-        for callback in self._kept if committed else self._lost:
-            callback()
+        tell(self._kept, self._lost, committed=committed)
 
 
 class AccountTransaction:

@@ -20,7 +20,7 @@ CREATE INDEX registry_credential_versions_of ON registry_credential_versions (re
 
 CREATE INDEX registry_credential_versions_until ON registry_credential_versions (kept_until);
 
-CREATE INDEX registry_credential_versions_kek ON registry_credential_versions (kek_id, id);
+CREATE INDEX registry_credential_versions_kek ON registry_credential_versions (kek_id);
 
 -- No number is given to two values, also when an older one is current again.
 ALTER TABLE registry_credentials ADD COLUMN newest_secret_version INTEGER NOT NULL DEFAULT 0;
