@@ -21,10 +21,13 @@ from tests.battery.aftermath import MEMORY
 from tests.battery.boundaries import Act, Boundaries
 from tests.battery.inside import CREDENTIAL, Inside, furnish, inside
 from tests.battery.recovery import NOBODY, recovered
+from webapp.audit import retention
+from webapp.audit.retention import cut
 from webapp.chain import Event
 from webapp.errors import Unavailable
 
 Step = Callable[[Inside], Awaitable[int]]
+retention.CHUNK = 5  # so that a few rows are several chunks
 _WELL = (200, 201, 303, 503)
 
 
@@ -50,10 +53,22 @@ async def _abandon(house: Inside) -> int:
         return 503
 
 
+async def _cut(house: Inside) -> int:
+    """Old rows of the audit log are removed: all but the last ones."""
+    store = house.store
+    try:
+        await cut(store.database, store.vault, store.chain, store.clock, NOBODY, store.clock() + 1, lambda done, total: None)
+    except Unavailable:
+        return 503
+    return 200
+
+
 STEPS: dict[str, Step] = {
     "abandon": _abandon,
     "create": lambda house: house.post("/registry-credentials", CREDENTIAL | {"name": "made", "password": "value-made"}, made="value-made"),
     "replace": lambda house: house.post(f"/registry-credentials/{house.ids['ghcr']}", CREDENTIAL | {"password": "value-1"}, ghcr="value-1"),
+    "roll back": lambda house: house.post(f"/registry-credentials/{house.ids['kept']}/versions/1/roll-back", {}, kept="value-0"),
+    "cut": _cut,
     "delete": lambda house: house.post(f"/registry-credentials/{house.ids['spare']}/delete", {"confirm": "spare"}, spare=""),
     "assign": lambda house: house.post(f"/agents/{house.ids['agent']}", {"image_id": house.ids["after"]}, image="after"),
     "enrol": _enrol,

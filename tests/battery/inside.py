@@ -117,9 +117,11 @@ async def furnish(folder: Path) -> dict[str, str]:
     async with open_store(settings_of(folder)) as store:
         ids["session"] = await _session(store, store.accounts)
     async with inside(folder, ids, null) as house:
-        for name in ("ghcr", "spare"):
+        for name in ("ghcr", "spare", "kept"):
             assert await house.post("/registry-credentials", {**CREDENTIAL, "name": name, "password": "value-0"}) == 303
             ids[name] = await _id(house, "/registry-credentials", name)
+        replaced = {**CREDENTIAL, "name": "kept", "password": "value-1", "keep_previous": "7d"}
+        assert await house.post(f"/registry-credentials/{ids['kept']}", replaced) == 303
         for name in ("before", "after"):
             image = {"name": name, "docker_image_url": f"ghcr.io/acme/{name}:1", "registry_credential_id": ids["ghcr"]}
             assert await house.post("/images", image) == 303

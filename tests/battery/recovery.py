@@ -17,8 +17,8 @@ from webapp.settings import Settings
 from webapp.store import KEYRING_SQL, Store, open_store
 from webapp.vault import parse
 
-_BEGAN = {"made": None, "ghcr": "value-0", "spare": "value-0", "image": "before", "later": None}
-_MAY_BE = {"made": "value-made", "ghcr": "value-1", "spare": None, "image": "after", "later": "value-later"}
+_BEGAN = {"made": None, "ghcr": "value-0", "spare": "value-0", "kept": "value-1", "image": "before", "later": None}
+_MAY_BE = {"made": "value-made", "ghcr": "value-1", "spare": None, "kept": "value-0", "image": "after", "later": "value-later"}
 NOBODY = Actor("", "command_line", "0", "battery")
 """Who does what no member does."""
 
@@ -100,8 +100,9 @@ async def _has_all(store: Store, told: Told) -> list[str]:
 async def _values(store: Store) -> dict[str, str | None]:
     """What there is now, opened."""
     found: dict[str, str | None] = dict.fromkeys(_BEGAN)
-    for table in SEALED_TABLES[:2]:
-        for row in await store.database.fetch_all(f"SELECT * FROM {table.table} WHERE lower(name) IN ('made', 'ghcr', 'spare', 'later')"):
+    for table in (each for each in SEALED_TABLES if not each.passing):
+        names = "'made', 'ghcr', 'spare', 'kept', 'later'"
+        for row in await store.database.fetch_all(f"SELECT * FROM {table.table} WHERE lower(name) IN ({names})"):
             found[row["name"].lower()] = store.vault.open(row["sealed"], table.place(row)).reveal().decode()
     rows = await store.database.fetch_all("SELECT i.name FROM agents g JOIN images i ON i.id = g.image_id WHERE g.name = 'rack1'")
     found["image"] = rows[0]["name"] if rows else None
