@@ -254,4 +254,4 @@ def test_no_file_is_longer_than_can_be_read_in_one_sitting() -> None:
 def test_every_folder_of_tests_mirrors_a_part_of_the_house() -> None:
     parts = {path.stem for path in (ROOT / "webapp").iterdir()}
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders - parts - {"real"} == set(), "tests/ mirrors webapp/, but for the real parts in tests/real/"
+    assert folders - parts - {"battery", "real"} == set(), "tests/ mirrors webapp/, but for the battery and the real parts"
