@@ -10,7 +10,7 @@ from webapp.provisioning.provision import RegistryAuth
 from webapp.secrets.repository import NamedValueRepository
 from webapp.vault import Secret
 
-SEED = 7
+SEED = 8
 
 
 def test_the_store_does_what_dictionaries_would() -> None:
