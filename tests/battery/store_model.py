@@ -23,6 +23,9 @@ from webapp.secrets.named_value import parse_value_name
 
 STEPS = 50
 
+CHUNK = 250
+"""Sequences of one run of Hypothesis, which begins each from nothing: with other chances than the one before."""
+
 Told = tuple[int, Counter[tuple[str, str]], str]
 """How many sequences there were, what was done in them and how it ended, and the first difference ("" for none)."""
 
@@ -80,13 +83,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--verbose", action="store_true", help="say how often each thing was done, and how it ended")
     options = parser.parse_args()
-    started, shares = time.monotonic(), [(options.count + job) // options.jobs for job in range(options.jobs)]
-    work = [(share, options.seed + job) for job, share in enumerate(shares)]
-    if options.jobs == 1:
-        results = [_job(work[0])]
-    else:
-        with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-            results = pool.map(_job, work, chunksize=1)
+    started, results = time.monotonic(), list[Told]()
+    shares = [min(CHUNK, options.count - begun) for begun in range(0, options.count, CHUNK)]
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        for result in pool.imap_unordered(_job, [(share, options.seed + number) for number, share in enumerate(shares)]):
+            results.append(result)
+            if sys.stderr.isatty() or options.verbose:
+                print(f"{sum(told[0] for told in results):,} sequences, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    differences = [difference for _, _, difference in results if difference]
     outcomes = sum((result[1] for result in results), Counter[tuple[str, str]]())
     differences = [difference for _, _, difference in results if difference]
     print(
