@@ -135,8 +135,11 @@ def _root_key(settings: Settings, notices: Callable[[str], None]) -> tuple[RootK
 def _expected_root_key(settings: Settings, keyring: list[Row]) -> RootKey:
     """The root key, as far as it can be read. Raises ConfigurationError, with the fingerprint of the one that is wanted."""
     expected = f"WEBAPP_ROOT_KEY_FILE: expected the root key with fingerprint {expected_fingerprint(keyring)},"
-    if not settings.root_key_file.exists():
-        raise ConfigurationError(f"{expected} found no file at {settings.root_key_file}. Put the key back there, or name where it is.")
+    try:
+        if not settings.root_key_file.exists():
+            raise ConfigurationError(f"{expected} found no file at {settings.root_key_file}. Put the key back there, or name where it is.")
+    except OSError as error:  # a folder that may not be looked into, a name that is too long
+        raise ConfigurationError(f"{expected} but {settings.root_key_file} cannot be read ({error.strerror}).") from None
     try:
         return read_root_key(settings.root_key_file)
     except ConfigurationError as error:

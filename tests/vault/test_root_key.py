@@ -94,3 +94,17 @@ def test_it_refuses_a_key_that_is_not_whole_and_repeats_nothing_of_it(tmp_path: 
     assert "hunter2" not in str(error.value)
     assert text.decode()[6:40] not in str(error.value)
     assert error.value.__cause__ is None
+
+
+def test_it_refuses_another_spelling_of_the_same_key(tmp_path: Path) -> None:
+    path = tmp_path / "root.key"
+    create_root_key(path)
+    text = path.read_text()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for bits in (1, 2, 3):  # of base64's last letter, which nobody reads
+        path.chmod(0o600)
+        path.write_text(f"{text[:48]}{alphabet[alphabet.index(text[48]) ^ bits]}{text[49:]}")
+        with pytest.raises(ConfigurationError, match="holds no whole root key"):
+            read_root_key(path)
+    path.write_text(f" {text}\r\n")
+    assert read_root_key(path).source == str(path), "blanks around it are nothing"
