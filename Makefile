@@ -24,8 +24,13 @@ test: venv-dev ## lint, types and every test; ARGS="-k name" is for pytest
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST) $(ARGS)
 
-battery: venv-dev ## the long form of the checks that have a short one among the tests: 5 minutes
+battery: venv-dev ## the long form of the checks that have a short one among the tests: 30 minutes
 	@$(BIN)/python -m tests.real.hand_over_history --runs 100 $(ARGS)
+	@$(BIN)/python -m tests.battery.root_keys --count 35
+	@$(BIN)/python -m tests.battery.sealed_values --count 10000
+	@$(BIN)/python -m tests.battery.audit_edits --count 1000
+	@$(BIN)/python -m tests.battery.canary --count 10
+	@$(BIN)/python -m tests.battery.store_model --count 10000 --jobs 2
 
 lint: venv-dev ## ruff and mypy, changing nothing
 	@$(BIN)/ruff check
