@@ -30,6 +30,7 @@ from tests.battery.tampering import Cell, cells, loosen, owner, put_back
 from webapp import rotation
 from webapp.actor import Actor
 from webapp.credentials.credential import AuthMethod
+from webapp.errors import NotFound
 from webapp.provisioning.provision import NotHandedOver, Provision, provision
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.sealed_values import SEALED_TABLES
@@ -111,6 +112,8 @@ def _problems(house: Furnished, broken: tuple[Value, ...], *, harmless: bool, fi
             problems.append("`check` does not name it")
         if not harmless and _opens(house, value):
             problems.append("it opens")
+        if value.table is IMPORTS and not harmless and _run(_is_imported(house, value)):
+            problems.append("it is imported")
     for number in sorted({agent for value in broken for agent in value.agents}):
         agent = house.agents[number]
         handed = _run(_handed(house, agent))
@@ -129,6 +132,17 @@ def _opens(house: Furnished, value: Value) -> bool:
     except SealBroken:
         return False
     return True
+
+
+async def _is_imported(house: Furnished, value: Value) -> bool:
+    """Whether one of the two who began imports can go on with it."""
+    for actor, repository in ((house.alice, house.store.secrets), (house.charlie, house.store.variables)):
+        try:
+            await house.store.imports.again(actor, repository, value.id)
+        except NotFound:
+            continue
+        return True
+    return False
 
 
 async def _handed(house: Furnished, agent: Agent) -> Provision | None:
