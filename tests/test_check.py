@@ -5,6 +5,7 @@ import pytest
 
 from tests.personas import House
 from tests.stories import store_credential
+from webapp import check
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +49,23 @@ async def test_what_does_not_open_is_named(house: House, alice: httpx2.AsyncClie
     (line,) = [line for line in report.lines if "does not open" in line]
     assert line.startswith(name)
     assert "hunter2" not in " ".join(report.lines)
+
+
+@pytest.mark.parametrize("value", ["NULL", "x'ff'", "CAST(x'ff' AS TEXT)", "1.5", "''"])
+@pytest.mark.parametrize("column", ["id", "account_id", "name", "secret_version", "sealed", "kek_id"])
+async def test_a_row_that_holds_something_else_is_named(
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, column: str, value: str
+) -> None:
+    monkeypatch.setattr(check, "_PAGE", 1)
+    await furnish(alice)
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute("ALTER TABLE secrets RENAME TO strict")
+        await transaction.execute("CREATE TABLE secrets AS SELECT * FROM strict")  # without keys and constraints, as its owner may
+        more = "" if column != "name" else ", secret_version = 1.5"  # a name is bound to nothing
+        await transaction.execute(f"UPDATE secrets SET {column} = {value}{more} WHERE name = 'SECRET_0'")
+    report = await house.store.check()
+    assert not report.ok
+    assert report.lines[-1] == "secrets: 1 open, 1 do not"
 
 
 async def test_a_name_cannot_play_with_the_terminal(house: House, alice: httpx2.AsyncClient) -> None:

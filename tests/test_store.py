@@ -126,6 +126,13 @@ async def fingerprint_of(settings: Settings) -> str:
     return str(rows[0]["root_fingerprint"])
 
 
+async def test_a_root_key_whose_name_is_too_long_is_refused_by_the_fingerprint_too(tmp_path: Path) -> None:
+    expected = await fingerprint_of(settings_in(tmp_path))
+    with pytest.raises(ConfigurationError) as error:
+        await started(settings_in(tmp_path, WEBAPP_ROOT_KEY_FILE=str(tmp_path / ("k" * 300))))
+    assert str(error.value).startswith(f"WEBAPP_ROOT_KEY_FILE: expected the root key with fingerprint {expected}, but ")
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 async def test_a_wrong_root_key_is_refused_and_not_a_byte_changes(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     settings = settings_in(tmp_path)

@@ -1,10 +1,11 @@
 """`registry-credentials check`: does every sealed value open."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from webapp.database import Database
+from webapp.database import Database, Row
 from webapp.names import printable
-from webapp.sealed_values import SEALED_TABLES
+from webapp.sealed_values import SEALED_TABLES, SealedTable
 from webapp.vault import SealBroken, Vault, key_id
 
 _PAGE = 500
@@ -24,22 +25,33 @@ async def check_store(database: Database, vault: Vault) -> CheckReport:
     ok = True
     for table in SEALED_TABLES:
         opened, broken = 0, []
-        after = ""
-        name = "id AS name" if table.passing else "name"
-        while rows := await database.fetch_all(
-            f"SELECT id, account_id, {name}, kek_id, sealed, {', '.join(table.columns)} FROM {table.table}"
-            " WHERE id > :after ORDER BY id LIMIT :limit",
-            {"after": after, "limit": _PAGE},
-        ):
-            for row in rows:
-                try:
-                    vault.open(row["sealed"], table.place(row))
-                    if key_id(row["sealed"]) != row["kek_id"]:
-                        raise SealBroken("it is filed under another key than it is sealed with")
-                    opened += 1
-                except SealBroken as error:
-                    broken.append(f"{table.noun} {printable(row['name'])} ({printable(row['id'])}) does not open: {error}")
-            after = rows[-1]["id"]
+        async for row in _rows(database, table):
+            try:
+                vault.open(row["sealed"], table.place(row))
+                if key_id(row["sealed"]) != row["kek_id"]:
+                    raise SealBroken("it is filed under another key than it is sealed with")
+                opened += 1
+            except SealBroken as error:
+                broken.append(f"{table.noun} {printable(str(row['name']))} ({printable(str(row['id']))}) does not open: {error}")
         lines += broken if table.passing and not opened else [*broken, f"{table.noun}s: {opened} open, {len(broken)} do not"]
         ok = ok and not broken
     return CheckReport(ok=ok, lines=tuple(lines))
+
+
+async def _rows(database: Database, table: SealedTable) -> AsyncIterator[Row]:
+    """All rows of the table, also those that have something else than an id: SQLite lets its owner put anything there."""
+    name = "id AS name" if table.passing else "name"
+    select = f"SELECT id, account_id, {name}, kek_id, sealed, {', '.join(table.columns)} FROM {table.table}"
+    for row in await database.fetch_all(f"{select} WHERE id IS NULL OR id = ''"):
+        yield row
+    after, skipped = "", 0
+    while rows := await database.fetch_all(
+        f"{select} WHERE id > :after ORDER BY id LIMIT :limit OFFSET :skipped", {"after": after, "limit": _PAGE, "skipped": skipped}
+    ):
+        for row in rows:
+            yield row
+        last = rows[-1]["id"]
+        if isinstance(last, str) and last.isascii():
+            after, skipped = last, 0
+        else:  # what cannot be asked for is counted past
+            skipped += len(rows)

@@ -31,15 +31,6 @@ SEALED_TABLES = (
         lambda row: credential.seal_context(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"]),
     ),
     SealedTable(
-        "kept version",
-        "registry_credential_versions",
-        ("registry_credential_id", "secret_version", "host", "auth_method"),
-        lambda row: credential.seal_context(
-            row["account_id"], row["registry_credential_id"], row["secret_version"], row["host"], row["auth_method"]
-        ),
-        passing=True,
-    ),
-    SealedTable(
         "secret",
         "secrets",
         ("secret_version",),
@@ -50,6 +41,15 @@ SEALED_TABLES = (
         "env_imports",
         ("session", "kind"),
         lambda row: imports.seal_context(row["account_id"], row["id"], row["session"], row["kind"]),
+        passing=True,
+    ),
+    SealedTable(
+        "kept version",
+        "registry_credential_versions",
+        ("registry_credential_id", "secret_version", "host", "auth_method"),
+        lambda row: credential.seal_context(
+            row["account_id"], row["registry_credential_id"], row["secret_version"], row["host"], row["auth_method"]
+        ),
         passing=True,
     ),
 )

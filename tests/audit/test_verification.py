@@ -8,6 +8,7 @@ import pytest
 
 from tests.personas import House
 from tests.stories import store_credential
+from webapp.audit import verification
 from webapp.audit.verification import MOST_PROBLEMS, Verification, verify
 from webapp.chain import COLUMNS
 from webapp.command import DONE, REFUSED, Command
@@ -112,6 +113,43 @@ async def test_a_row_and_a_chain_that_somebody_added_are_found(house: House, ali
         assert (await verified(house)).problems
         await tamper(house, f"DELETE FROM audit_log WHERE seq = {seq} AND (chain = 'another' OR seq > {rows})")
     assert (await verified(house)).problems == ()
+
+
+async def test_text_that_is_no_utf_8_is_found_in_any_column(house: House, alice: httpx2.AsyncClient) -> None:
+    await furnish(house, alice)
+    for column in ALL:
+        (row,) = await house.store.database.fetch_all("SELECT rowid, * FROM audit_log WHERE seq = 5")
+        await tamper(house, f"UPDATE audit_log SET {column} = CAST(x'ff' AS TEXT) WHERE rowid = :rowid", rowid=row["rowid"])
+        assert (await verified(house)).problems, column
+        await tamper(house, f"UPDATE audit_log SET {column} = :value WHERE rowid = :rowid", value=row[column], rowid=row["rowid"])
+    assert (await verified(house)).problems == ()
+
+
+async def loosen(house: House) -> None:
+    """Take the table's keys and constraints away, as its owner may."""
+    await tamper(house, "ALTER TABLE audit_log RENAME TO strict")
+    await tamper(house, "CREATE TABLE audit_log AS SELECT * FROM strict")
+
+
+@pytest.mark.parametrize("chain", ["NULL", "''", "CAST(chain AS BLOB)"])
+async def test_a_log_without_a_chain_is_found(house: House, alice: httpx2.AsyncClient, chain: str) -> None:
+    rows = await furnish(house, alice)
+    await loosen(house)
+    assert (await verified(house)).problems == ()
+    await tamper(house, f"UPDATE audit_log SET chain = {chain}")
+    assert (await verified(house)).problems == (f"Rows: {rows} are in no chain of an installation.",)
+
+
+@pytest.mark.parametrize("page", [3, 5])
+async def test_a_second_row_of_a_number_at_the_end_of_a_page_is_found(
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    await furnish(house, alice)
+    await loosen(house)
+    monkeypatch.setattr(verification, "PAGE", page)
+    assert (await verified(house)).problems == ()
+    await tamper(house, "INSERT INTO audit_log SELECT * FROM audit_log WHERE seq = :page", page=page)
+    assert (await verified(house)).problems == ("Rows: 1 have no number of their own.",)
 
 
 async def test_random_edits_are_all_found(house: House, alice: httpx2.AsyncClient) -> None:

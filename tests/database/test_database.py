@@ -47,6 +47,21 @@ async def test_it_rolls_back_when_the_page_fails(database: Database) -> None:
     assert await accounts(database) == []
 
 
+async def test_text_that_is_no_utf_8_is_read_and_holds_no_reader_at_an_old_state(database: Database) -> None:
+    async with database.transaction() as transaction:
+        await transaction.execute("INSERT INTO accounts (id, name, version, created_at) VALUES ('acme', CAST(x'61ff' AS TEXT), 1, 1)")
+    sql = "SELECT name FROM accounts"
+    for _ in range(10):  # each of the readers, and the one in the event loop
+        assert [await database.fetch_all(sql), await database.fetch_all_now(sql)] == [[{"name": "a\udcff"}]] * 2
+    async with database.transaction() as transaction:
+        assert await transaction.fetch_all(sql) == [{"name": "a\udcff"}]
+        with pytest.raises(Unavailable):
+            await transaction.fetch_one("UPDATE accounts SET version = version + 1 RETURNING name")  # not done twice
+        await transaction.execute("UPDATE accounts SET name = 'acme'")
+    for _ in range(10):
+        assert [await database.fetch_all(sql), await database.fetch_all_now(sql)] == [[{"name": "acme"}]] * 2
+
+
 async def test_a_reader_cannot_write(database: Database) -> None:
     with pytest.raises(Unavailable):
         await database.fetch_all("DELETE FROM accounts RETURNING id")

@@ -44,6 +44,17 @@ async def test_a_preview_stores_nothing_and_shows_no_value(house: House, alice: 
     assert found_in(stored) == [], "what waits for its import is sealed"
 
 
+@pytest.mark.parametrize("change", ["sealed = zeroblob(400)", "sealed = 1", "sealed = 'x'"])
+async def test_an_import_that_somebody_tampered_with_is_gone(house: House, alice: httpx2.AsyncClient, change: str) -> None:
+    _, action = await previewed(alice, "NEW=1\n")
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute(f"UPDATE env_imports SET {change}")
+    answer = await alice.post(action)
+    assert answer.status_code == 404
+    assert "This import is not there any more" in answer.text
+    assert await names(house) == []
+
+
 async def test_an_import_stores_all_of_it_in_one_go(house: House, alice: httpx2.AsyncClient) -> None:
     await alice.post("/secrets", data={"name": "OLD", "value": "before"})
     _, action = await previewed(alice, "OLD=after\nNEW=1\n")

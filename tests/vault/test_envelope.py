@@ -91,6 +91,12 @@ def test_it_opens_at_no_other_place(part: int) -> None:
         open_sealed(KEK, sealed, place_of(other))
 
 
+@pytest.mark.parametrize("part", [1.5, 1.0, None, b"1", "\udcff"], ids=repr)
+def test_what_is_neither_text_nor_a_whole_number_is_no_place(part: Any) -> None:
+    with pytest.raises(SealBroken):
+        place_of(["account", part])
+
+
 def test_parts_do_not_run_into_each_other() -> None:
     assert associated_data("data", ["a", "bc"]) != associated_data("data", ["ab", "c"])
     assert associated_data("data", ["a"]) != associated_data("wrap", ["a"])

@@ -105,3 +105,17 @@ def test_of_what_systemd_hands_over_the_group_may_read(tmp_path: Path) -> None:
         path.chmod(mode)
         with pytest.raises(ConfigurationError, match="others may read"):
             read_root_key(path, group_may_read=True)
+
+
+def test_it_refuses_another_spelling_of_the_same_key(tmp_path: Path) -> None:
+    path = tmp_path / "root.key"
+    create_root_key(path)
+    text = path.read_text()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    for bits in (1, 2, 3):  # of base64's last letter, which nobody reads
+        path.chmod(0o600)
+        path.write_text(f"{text[:48]}{alphabet[alphabet.index(text[48]) ^ bits]}{text[49:]}")
+        with pytest.raises(ConfigurationError, match="holds no whole root key"):
+            read_root_key(path)
+    path.write_text(f" {text}\r\n")
+    assert read_root_key(path).source == str(path), "blanks around it are nothing"

@@ -56,6 +56,8 @@ async def current(database: Database, vault: Vault, clock: Clock) -> Head:
     """The head as it is now. Raises Unavailable."""
     chains = []
     for row in await database.fetch_all(CHAINS):
+        if not (isinstance(row["chain"], str) and row["chain"].isascii()):
+            continue  # none of ours: somebody who owns the database has put it there, and `verify` says so
         last = await database.fetch_one(_LAST, {"chain": row["chain"]})
         if last is not None and isinstance(last["mac"], bytes) and isinstance(last["seq"], int):
             chains.append(Last(last["chain"], last["seq"], last["mac"].hex()))

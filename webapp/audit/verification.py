@@ -8,6 +8,7 @@ restore left behind, which the first row of the chain after it names.
 
 import asyncio
 import hmac
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,15 @@ from webapp.vault import Vault
 
 PAGE = 200
 """Rows that are looked at in one go: a millisecond or two of the event loop."""
+
+_CHAIN = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+_LARGEST = 2**63 - 1
+_COUNTED = (
+    "SELECT chain, count(*) AS rows, max(CASE WHEN seq <= :largest THEN seq END) AS last FROM audit_log GROUP BY chain ORDER BY chain"
+)
+"""SQLite puts text and bytes behind all numbers, so that they are larger than the largest."""
+_LEFT = "SELECT count(*) AS rows FROM audit_log WHERE chain = :chain AND seq > :before"
 
 MOST_PROBLEMS = 20
 
@@ -55,28 +65,25 @@ async def verify(
     seen = Seen(coverage.named_by(heads))
     cuts, unsigned = await signed_cuts(database, vault)
     problems = [f"The note of what was removed of chain {printable(chain)} is not signed." for chain in unsigned]
-    chains = await database.fetch_all("SELECT chain, count(*) AS rows, max(seq) AS last FROM audit_log GROUP BY chain ORDER BY chain")
-    begins = {str(row["chain"]): _begin(str(row["chain"]), cuts, seen.named if since_head else {}) for row in chains}
-    total = sum(_left(row, begins[str(row["chain"])].seq) for row in chains)
-    done, said = 0, list[str]()
+    chains = []
+    for row in await database.fetch_all(_COUNTED, {"largest": _LARGEST}):
+        if isinstance(row["chain"], str) and _CHAIN.fullmatch(row["chain"]):
+            chains.append(await _chain(database, row, _begin(row["chain"], cuts, seen.named if since_head else {})))
+        else:
+            problems.append(f"Rows: {row['rows']:,} are in no chain of an installation.")
+    done, total, said = 0, sum(chain.rows for chain in chains), list[str]()
     for chain in chains:
-        name = str(chain["chain"])
-        begin, looked_at = begins[name], 0
-        previous, expected = begin.mac, begin.seq + 1
-        async for rows in _pages(database, chain, begin.seq if begin.skips else None):
-            for row in rows:
-                misfits = _misfits(vault, row, previous, expected)
-                problems += misfits
-                if not misfits:
-                    seen.note(name, row)
-                previous, expected = row["mac"], row["seq"] + 1 if isinstance(row["seq"], int) else expected
-            done, looked_at = done + len(rows), looked_at + len(rows)
+        walk = _Walk(chain.begin.mac, chain.begin.seq + 1)
+        async for rows in _pages(database, chain):
+            problems += walk.pass_by(vault, rows, seen, chain.name)
+            done += len(rows)
             progress(min(done, total), total)
             await asyncio.sleep(0)
-        if begin.skips and not looked_at:
-            expected = int(chain["last"]) + 1
-        seen.lasts[name] = expected - 1
-        said.append(f"{printable(name)}: {looked_at:,} rows{' since the head' if begin.skips else ''}, the last one is {expected - 1:,}")
+        if walk.rows < chain.rows:
+            # A number that two rows have, at the end of a page, or none at all: the keys of the table may have been taken away.
+            problems.append(f"Rows: {chain.rows - walk.rows:,} have no number of their own.")
+        last = seen.lasts[chain.name] = walk.expected - 1 if walk.rows or not chain.begin.skips else chain.last or 0
+        said.append(f"{chain.name}: {walk.rows:,} rows{' since the head' if chain.begin.skips else ''}, the last one is {last:,}")
     problems += coverage.problems(seen, cuts, heads)
     notes = tuple(coverage.notes(seen, cuts))
     return Verification(done, tuple(said), tuple(problems[:MOST_PROBLEMS]), notes, coverage.uncovered(seen, heads))
@@ -98,23 +105,57 @@ def _begin(chain: str, cuts: Mapping[str, Cut], named: Mapping[str, Mapping[int,
     return _Begin(head - 1, None, skips=True) if head > made.seq + 1 else _Begin(made.seq, made.mac)
 
 
-def _left(chain: Row, before: int) -> int:
-    return max(0, min(chain["rows"], chain["last"] - before)) if isinstance(chain["last"], int) else int(chain["rows"])
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """A chain as it is when its walk begins: how many rows are to be looked at, and the largest number, if there is any."""
+
+    name: str
+    rows: int
+    last: int | None
+    begin: _Begin
 
 
-async def _pages(database: Database, chain: Row, after: object) -> AsyncIterator[list[Row]]:
+async def _chain(database: Database, row: Row, begin: _Begin) -> _Chain:
+    rows = row["rows"]
+    if begin.skips:
+        rows = (await database.fetch_all(_LEFT, {"chain": row["chain"], "before": begin.seq}))[0]["rows"]
+    return _Chain(row["chain"], rows, row["last"], begin)
+
+
+async def _pages(database: Database, chain: _Chain) -> AsyncIterator[list[Row]]:
+    after: object = chain.begin.seq if chain.begin.skips else None
     while rows := await _page(database, chain, after):
         yield rows
         after = rows[-1]["seq"]
 
 
-async def _page(database: Database, chain: Row, after: object) -> list[Row]:
-    # After whatever the last row had in place of a number: SQLite puts text behind all numbers.
+async def _page(database: Database, chain: _Chain, after: object) -> list[Row]:
     behind = "" if after is None else " AND seq > :after"
-    values = {"chain": chain["chain"], "last": chain["last"], "limit": PAGE, **({"after": after} if behind else {})}
+    values = {"chain": chain.name, "last": chain.last, "limit": PAGE, **({"after": after} if behind else {})}
     return await database.fetch_all(
         f"SELECT * FROM audit_log WHERE chain = :chain AND seq <= :last{behind} ORDER BY seq LIMIT :limit", values
     )
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Where a walk over a chain is: the MAC of the row before, if known, the number that comes next, and how many rows were passed."""
+
+    previous: bytes | None
+    expected: int
+    rows: int = 0
+
+    def pass_by(self, vault: Vault, rows: Sequence[Row], seen: Seen, chain: str) -> list[str]:
+        """Pass these rows; sentences about those that do not fit."""
+        problems = []
+        for row in rows:
+            misfits = _misfits(vault, row, self.previous, self.expected)
+            problems += misfits
+            if not misfits:
+                seen.note(chain, row)
+            self.previous, self.expected = row["mac"], row["seq"] + 1 if isinstance(row["seq"], int) else self.expected
+        self.rows += len(rows)
+        return problems
 
 
 def _misfits(vault: Vault, row: Row, previous: bytes | None, expected: int) -> list[str]:

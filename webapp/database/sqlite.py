@@ -25,6 +25,9 @@ _TUNING = (
     "wal_autocheckpoint=1000",  # pages, 4 MB: everybody waits for a checkpoint, and a larger log makes it longer (4000: up to 30 ms)
 )
 _PREFIX = "sqlite:///"
+_NO_UTF_8 = "Could not decode to UTF-8"
+"""How Python's error about a text begins that SQLite took for one; it has no error name."""
+
 _BROKEN = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
@@ -54,26 +57,45 @@ def insert(table: str, columns: tuple[str, ...]) -> str:
 
 def fetch_all(connection: sqlite3.Connection, sql: str, values: Values) -> list[Row]:
     """The rows of a statement."""
-    cursor = _executed(connection, sql, values)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    names, rows = _read(connection, sql, values)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def fetch_tuples(connection: sqlite3.Connection, sql: str, values: Values) -> list[tuple[Any, ...]]:
-    """The rows of a statement, without the columns' names.
+    """The rows of a statement, without the columns' names."""
+    return _read(connection, sql, values)[1]
 
-    Read to the end, as above: a statement that is not done would hold on to an old state and keep the log from shrinking.
+
+def _read(connection: sqlite3.Connection, sql: str, values: Values) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The names of the columns, and the rows.
+
+    Read to the end: a statement that is not done would hold on to an old state and keep the log from shrinking. So the cursor of one
+    that fails on the way is closed.
     """
-    return _executed(connection, sql, values).fetchall()
-
-
-def _executed(connection: sqlite3.Connection, sql: str, values: Values) -> sqlite3.Cursor:
+    cursor = connection.cursor()
     try:
-        return connection.execute(sql, values)
+        cursor.execute(sql, values)
+        return [column[0] for column in cursor.description or ()], cursor.fetchall()
     except sqlite3.Error as error:
+        cursor.close()
+        foreign = _NO_UTF_8 in str(error) and connection.text_factory is str and sql.lstrip()[:6].upper() == "SELECT"
         problem = translated(error)
+    if foreign:
+        return _read_foreign(connection, sql, values)
     # Raised out here: the engine's exception may quote bound values.
     raise problem
+
+
+def _read_foreign(connection: sqlite3.Connection, sql: str, values: Values) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """As `_read`, where somebody has written text that is not UTF-8: each byte that is none becomes half of a surrogate pair.
+
+    Nothing of ours has one, so that no seal and no MAC fits such a text; but its row can be named. At every read this would cost too much.
+    """
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+    try:
+        return _read(connection, sql, values)
+    finally:
+        connection.text_factory = str
 
 
 class NowReader:
@@ -108,7 +130,7 @@ def translated(error: Exception) -> Exception:
         return DuplicateKey(tuple(column.rpartition(".")[2] for column in columns))
     if isinstance(error, sqlite3.DatabaseError) and getattr(error, "sqlite_errorname", "") in _BROKEN:
         return Unavailable("The store cannot be read: the database file is damaged. Restore a backup.")
-    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorname != "SQLITE_ERROR":
+    if isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorname", "") != "SQLITE_ERROR":
         return Unavailable("The store cannot be written or read just now; nothing was changed. Try again.")
     return error
 

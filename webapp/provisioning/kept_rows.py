@@ -18,6 +18,9 @@ MOST_ONCE = 20_000
 _EACH = 2000
 """Bytes of an entry without what varies much: measured with tracemalloc."""
 
+NOWHERE = b""
+"""The place of a credential whose row says none that there is: nothing opens there."""
+
 
 @dataclass(slots=True)
 class Known:

@@ -19,7 +19,7 @@ from webapp.errors import Conflict
 from webapp.images.user_data import Store
 from webapp.provisioning.activity import Activity
 from webapp.provisioning.intended import Intended
-from webapp.provisioning.kept_rows import Known
+from webapp.provisioning.kept_rows import NOWHERE, Known
 from webapp.provisioning.provision_id import provision_id_of
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.provisioning.user_data import FoundUserData, find_user_data, render_user_data
@@ -100,6 +100,8 @@ class HandOver:
         try:
             event = self._known.event
             if event is None:
+                if self._known.place == NOWHERE:
+                    raise SealBroken("it is filed where nothing of ours can be")
                 refuse(intended)
                 event = self._known.event = _event(intended)
             template = intended.user_data if self._with_user_data else None

@@ -16,7 +16,7 @@ from webapp.database import MOST_IN_A_BATCH, AccountTransaction, Batch, Database
 from webapp.errors import Conflict, NotFound
 from webapp.log import redact
 from webapp.provisioning.intended import Intended
-from webapp.provisioning.kept_rows import KeptRows, Known
+from webapp.provisioning.kept_rows import NOWHERE, KeptRows, Known
 from webapp.provisioning.provision_id import place_of
 from webapp.provisioning.result import Result
 from webapp.secrets import named_value
@@ -142,9 +142,16 @@ class ProvisionRepository:
         claim = self._vault.claim(token, owner=intended.agent_id, account_id=intended.account_id, expires_at=None)
         place = None
         if intended.credential_id is not None:
-            place = self._vault.place(
-                seal_context(intended.account_id, intended.credential_id, intended.secret_version, intended.host, intended.auth_method)
+            context = seal_context(
+                intended.account_id, intended.credential_id, intended.secret_version, intended.host, intended.auth_method
             )
+            try:
+                place = self._vault.place(context)
+            except SealBroken:
+                place = NOWHERE
+            stored: object = intended.sealed  # SQLite keeps anything in any column
+            if not isinstance(stored, bytes):
+                place, intended.sealed = NOWHERE, b""
         return Known(mac, intended, revoked_at is not None, claim, place)
 
     async def report(self, agent: Actor, result: Result) -> bool:

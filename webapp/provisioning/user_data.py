@@ -32,7 +32,7 @@ class FoundUserData:
         if not self.readings:
             return "user data"
         return "user data reads " + ", ".join(
-            f"{store}.{name}" + (f" (version {reading.secret_version})" if reading.secret_version is not None else "")
+            f"{store}.{name}" + (f" (version {reading.secret_version!a})" if reading.secret_version is not None else "")
             for (store, name), reading in self.readings.items()
         )
 

@@ -5,6 +5,7 @@ Between the two the text is kept here, sealed, for 10 minutes and for the sessio
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from webapp.actor import Actor
 from webapp.clock import MINUTE, Clock
@@ -15,7 +16,7 @@ from webapp.nonce import spend_nonce
 from webapp.secrets.env_file import EnvEntry, EnvFile, EnvRefusal, parse_env_file
 from webapp.secrets.named_value import NamedValue, ValueFields
 from webapp.secrets.repository import Entry, NamedValueRepository
-from webapp.vault import SealContext, Secret, Vault
+from webapp.vault import SealBroken, SealContext, Secret, Vault
 
 KEPT = 10 * MINUTE
 KEPT_AT_ONCE = 4
@@ -111,7 +112,7 @@ class ImportRepository:
         row = await self._kept(actor, values, import_id)
         if row is None:
             raise NotFound(_GONE)
-        kept = json.loads(self._vault.open(row["sealed"], self._context(actor, values, import_id)).reveal())
+        kept = self._opened(actor, values, row)
         return await self.begin(actor, values, Secret(kept["text"].encode("utf-8")))
 
     async def _kept(self, actor: Actor, values: NamedValueRepository, import_id: str) -> Row | None:
@@ -122,7 +123,7 @@ class ImportRepository:
         )
 
     async def _entries(self, actor: Actor, values: NamedValueRepository, row: Row) -> list[Entry]:
-        kept = json.loads(self._vault.open(row["sealed"], self._context(actor, values, row["id"])).reveal())
+        kept = self._opened(actor, values, row)
         known = {key: (str(record_id), int(version)) for key, (record_id, version) in kept["known"].items()}
         file = parse_env_file(kept["text"].encode("utf-8"), allow_empty=not values.kind.sealed)
         existing = await values.existing(actor, [entry.name.key for entry in file.entries])
@@ -131,6 +132,13 @@ class ImportRepository:
             for entry in file.entries
             if not _is_unchanged(entry, existing.get(entry.name.key))
         ]
+
+    def _opened(self, actor: Actor, values: NamedValueRepository, row: Row) -> Any:
+        """The text that is kept, and what the preview saw beside it. Raises NotFound: one that does not open is there no more."""
+        try:
+            return json.loads(self._vault.open(row["sealed"], self._context(actor, values, row["id"])).reveal())
+        except SealBroken:
+            raise NotFound(_GONE) from None
 
     def _context(self, actor: Actor, values: NamedValueRepository, import_id: str) -> SealContext:
         return seal_context(actor.account_id, import_id, actor.accessor or "", values.kind.noun)

@@ -207,5 +207,8 @@ def _columns(fields: ValueFields) -> dict[str, object]:
     return {"name": fields.name, "name_key": fields.name_key, "description": fields.description}
 
 
-def _bytes(stored: str | bytes) -> bytes:
-    return stored.encode("utf-8") if isinstance(stored, str) else bytes(stored)
+def _bytes(stored: object) -> bytes:
+    """What is stored, as bytes: nothing where it is neither text nor bytes, which opens nowhere."""
+    if isinstance(stored, str):
+        return stored.encode("utf-8", "surrogateescape")
+    return stored if isinstance(stored, bytes) else b""

@@ -45,10 +45,21 @@ def associated_data(purpose: str, parts: Sequence[str | int]) -> bytes:
 
 
 def place_of(parts: Sequence[str | int]) -> bytes:
-    """A place, ready to be sealed to and opened at: its parts, each in UTF-8 behind its length (u32)."""
+    """A place, ready to be sealed to and opened at: its parts, each in UTF-8 behind its length (u32).
+
+    Raises SealBroken for a part that is neither text nor a whole number: SQLite keeps anything in any column, and 1.5 is not 1.
+    """
     pieces: list[bytes] = []
     for part in parts:
-        encoded = part.encode() if isinstance(part, str) else b"%d" % part
+        if isinstance(part, str):
+            try:
+                encoded = part.encode()
+            except UnicodeEncodeError:
+                raise SealBroken("a sealed value is filed under what is no text") from None
+        elif isinstance(part, int):
+            encoded = b"%d" % part
+        else:
+            raise SealBroken("a sealed value is filed under what is neither text nor a whole number")
         length = len(encoded)
         pieces.append(_LENGTHS[length] if length < len(_LENGTHS) else length.to_bytes(4))
         pieces.append(encoded)

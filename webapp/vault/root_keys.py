@@ -97,7 +97,11 @@ def _is_handed_over(settings: Settings, path: Path) -> bool:
 
 
 def _in_file(settings: Settings, path: Path, expected: str, row: Mapping[str, Any] | None) -> RootKey:
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder that may not be looked into, a name that is too long
+        raise ConfigurationError(f"{expected} but {path} cannot be read ({error.strerror}).") from None
+    if not there:
         kind = str(row["provider"]).partition(":")[0] if row is not None else ""
         # Of what the database says only the kind: it is untrusted, and the token goes to whom the setting names.
         advice = f"It is wrapped by {kind}: name that in {SETTING}." if kind in KINDS else "Put the key back there, or name where it is."
