@@ -1,5 +1,7 @@
 """What every test has, and the last lines of a run that say which parts of the system were missing."""
 
+import os
+
 import pytest
 
 from tests import system
@@ -25,6 +27,11 @@ __all__ = [
 def anyio_backend() -> str:
     """The event loop of all async tests; the server runs on no other."""
     return "asyncio"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: nearly half of the time is waiting, for browsers, servers and disks."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
