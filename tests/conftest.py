@@ -29,6 +29,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores: nearly half of the time is waiting, for browsers, servers and disks."""
     return (os.cpu_count() or 1) + 1

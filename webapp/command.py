@@ -13,6 +13,10 @@ Progress = Callable[[int, int], None]
 """Is told how many are done, and how many there are."""
 
 
+def unseen(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What is to be done: the command's name and arguments, and what was given on standard input, if anything was."""

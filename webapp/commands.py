@@ -77,8 +77,8 @@ async def _bootstrap_token(store: Store, command: Command, actor: Actor) -> Outc
     return Outcome(DONE, text.reveal().decode("ascii") + "\n", f"It enrols agents until {until}. It is not shown again.\n")
 
 
-async def _check(store: Store, command: Command, actor: Actor) -> Outcome:
-    report = await store.check()
+async def _check(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
+    report = await store.check(progress)
     return Outcome(DONE if report.ok else REFUSED, lines(*report.lines))
 
 
@@ -141,13 +141,13 @@ def _is_text(value: bytes) -> bool:
 COMMANDS: Mapping[str, Callable[[Store, Command, Actor], Awaitable[Outcome]]] = {
     "create-admin": _create_admin,
     "bootstrap-token": _bootstrap_token,
-    "check": _check,
     "rewrap-root": _rewrap_root,
 }
 LONG_COMMANDS: Mapping[str, Callable[[Store, Command, Actor, Progress], Awaitable[Outcome]]] = {
     "audit-cut": audit_cut,
     "audit-verify": audit_verify,
     "backup": _backup,
+    "check": _check,
     "rotate-key": _rotate_key,
 }
 """Those that say how far they are."""

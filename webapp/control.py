@@ -22,12 +22,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Any
 
-from webapp.command import TRY_LATER, Command, Outcome, Progress
+from webapp.command import TRY_LATER, Command, Outcome, Progress, unseen
 from webapp.commands import COMMANDS, LONG_COMMANDS, execute
 from webapp.errors import ConfigurationError, StoreLocked
 from webapp.settings import Settings
 from webapp.store import Store, open_store
-from webapp.terminal import begin_command, progress_shown, unseen
+from webapp.terminal import begin_command, progress_shown
 from webapp.vault import Secret
 
 SOCKET_NAME = "control.sock"

@@ -16,6 +16,7 @@ from webapp.audit.repository import AuditRepository
 from webapp.chain import AuditChain
 from webapp.check import CheckReport, check_store
 from webapp.clock import Clock, system_clock
+from webapp.command import Progress, unseen
 from webapp.credentials.repository import CredentialRepository
 from webapp.database import Database, Transaction, inspect
 from webapp.database.lock import store_lock
@@ -71,9 +72,9 @@ class Store:
     provisions: ProvisionRepository
     keys: KeyRepository
 
-    async def check(self) -> CheckReport:
+    async def check(self, progress: Progress = unseen) -> CheckReport:
         """Open every sealed value and count what there is; see `check_store`."""
-        return await check_store(self.database, self.vault)
+        return await check_store(self.database, self.vault, progress)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import sys
 
-from webapp.command import Progress
+from webapp.command import Progress, unseen
 from webapp.log import set_up_logging
 from webapp.settings import Settings
 from webapp.vault.hygiene import forbid_core_dumps
@@ -12,10 +12,6 @@ def begin_command(settings: Settings) -> None:
     """No core dumps, and a log of warnings only, unless more is asked for: what a command says, it says on standard output."""
     forbid_core_dumps()
     set_up_logging("warning" if settings.log_level == "info" else settings.log_level)
-
-
-def unseen(done: int, total: int) -> None:
-    """Nobody watches."""
 
 
 def progress_shown() -> Progress:
