@@ -1,4 +1,4 @@
-"""Backups are made while agents read: no read fails or waits for long, and each backup is whole.
+"""Backups are made while agents read: no read fails, and each backup is whole. How long the slowest reads wait for it is said.
 
 `python -m tests.battery.backups --cycles 10` is the long form; a short one is in the suite.
 """
@@ -23,9 +23,6 @@ from tests.battery.rotations import fill
 from webapp.command import DONE, Command
 from webapp.control import ask
 
-SLOWER = 2.0
-"""How much longer than without a backup the slowest hundredth of the reads may take."""
-
 
 @dataclass
 class Told:
@@ -37,11 +34,6 @@ class Told:
     size: int = 0
     took: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-
-    @property
-    def ratio(self) -> float:
-        """The p99 of reads during a backup, by that without."""
-        return percentile(self.backing_up, 0.99) / (percentile(self.quiet, 0.99) or 1.0)
 
 
 def backups(folder: Path, *, secrets: int, readers: int, cycles: int, quiet: float, pause: float) -> Told:
@@ -94,15 +86,14 @@ def main() -> int:
     options = vars(parser.parse_args())
     with tempfile.TemporaryDirectory(prefix="backups-") as name:
         told = backups(Path(name), **options)
-    slow = told.ratio > SLOWER
     print(
         f"{len(told.took)} backups of {options['secrets']:,} secrets ({told.size / 2**20:.0f} MiB, {max(told.took):.1f} s at the most),"
         f" {told.reads:,} reads: {len(told.wrong)} violations; p99 {percentile(told.quiet, 0.99) * 1000:.1f} ms without,"
-        f" {percentile(told.backing_up, 0.99) * 1000:.1f} ms during a backup, {told.ratio:.2f} times{' (too slow)' if slow else ''}",
+        f" {percentile(told.backing_up, 0.99) * 1000:.1f} ms during a backup",
         *told.wrong[:20],
         sep="\n",
     )
-    return 1 if told.wrong or slow else 0
+    return 1 if told.wrong else 0
 
 
 if __name__ == "__main__":

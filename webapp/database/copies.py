@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from webapp.errors import AppError
 
-_LOOK = 0.2
-"""Seconds between two looks at how large the copy has become."""
+_LOOK = 0.02
+"""Seconds between two looks at how large the copy has become, and two times that it is synced: whoever commits waits for what is not."""
 
 
 class CopyFailed(AppError):
@@ -107,6 +107,7 @@ def _watched(
             if given_up.is_set():
                 connection.interrupt()
             with suppress(OSError):
+                _sync(target)
                 progress(min(target.stat().st_size, total), total)
 
     watcher = threading.Thread(target=watch, daemon=True)
