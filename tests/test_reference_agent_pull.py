@@ -172,7 +172,16 @@ def test_a_registry_elsewhere_is_spoken_to_over_tls_only(plane: ControlPlane, ma
     assert plane.results() == [failed("skopeo failed and did not say why.")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.fixture
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that processes which are started here do not inherit as ignored, as they would under nohup."""
+    chosen: signal.Signals = request.param
+    before = signal.signal(chosen, signal.SIG_DFL)
+    yield chosen
+    signal.signal(chosen, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], indirect=True)
 def test_a_signal_ends_the_pull_and_leaves_no_credential_behind(plane: ControlPlane, machine: Machine, number: signal.Signals) -> None:
     machine.replace_skopeo("/bin/sleep", "60")
     plane.hand_over("ghcr.io/acme/ubuntu:24.04", {"registry": "ghcr.io", "username": "acme-bot", "password": "not a secret"})
