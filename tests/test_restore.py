@@ -1,5 +1,6 @@
 """Restoring a backup: every secret opens, nobody who was signed in is, agents as chosen, and the audit log tells it from tampering."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -244,3 +245,13 @@ async def test_a_permission_to_enrol_again_does_not_live_again(house: House, ali
         client = await new.client()
         answer = await client.post("/api/v1/enroll", json={"name": "rack1-node07"}, headers=bearer(token))
         assert answer.status_code == 409
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+async def test_who_restores_as_root_leaves_the_store_to_its_owner(house: House, backed: Backed) -> None:
+    folder = path_of(backed.elsewhere.database_url).parent
+    folder.mkdir(parents=True)
+    os.chown(folder, 4242, 4343)
+    await restored(house, backed.elsewhere, backed.file)
+    made = path_of(backed.elsewhere.database_url).stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (4242, 4343, 0o600)

@@ -70,6 +70,9 @@ def replace_database(temporary: Path, path: Path, aside: Path) -> bool:
     """
     try:
         there = path.exists()
+        if os.geteuid() == 0:  # who restores as root leaves nothing that the server's own user cannot open
+            owner = path.parent.stat()
+            os.chown(temporary, owner.st_uid, owner.st_gid)
         for ending in ("", "-wal"):  # not opened: what is in the log stays in it
             name = path.with_name(path.name + ending)
             if name.exists():
