@@ -25,7 +25,7 @@ test: venv-dev ## lint, types and every test; ARGS="-k name" is for pytest
 	@$(MAKE) --no-print-directory lint
 	@$(PYTEST) $(ARGS)
 
-battery: venv-dev ## the long forms of what docs/reliability.md lists: an hour and a half; BATTERY="kills disk" for some of it
+battery: venv-dev ## the long forms of what docs/reliability.md lists: an hour; BATTERY="kills disk" for some of it
 	@status=0; for part in $(BATTERY); do $(BIN)/python -m tests.battery.$$part $(ARGS) || status=1; done; exit $$status
 
 lint: venv-dev ## ruff and mypy, changing nothing
