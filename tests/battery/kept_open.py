@@ -7,6 +7,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from tests.personas import Persona, TestClock, password_hash, settings_in
@@ -42,7 +43,7 @@ class Template:
 def template() -> Template:
     """The template of this process; it goes with the process."""
     folder = tempfile.mkdtemp(prefix="battery-")
-    atexit.register(shutil.rmtree, folder)
+    Finalize(None, shutil.rmtree, (folder,), exitpriority=1)  # unlike atexit, in a process of a pool as well
     return loop().run(_furnish(Path(folder)))
 
 

@@ -90,6 +90,8 @@ def main() -> int:
             results.append(result)
             if sys.stderr.isatty() or options.verbose:
                 print(f"{sum(told[0] for told in results):,} sequences, {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        pool.close()
+        pool.join()  # so that each takes its folder away
     differences = [difference for _, _, difference in results if difference]
     outcomes = sum((result[1] for result in results), Counter[tuple[str, str]]())
     differences = [difference for _, _, difference in results if difference]
