@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -233,3 +234,25 @@ async def test_the_keyring_moves_under_another_root_key(tmp_path: Path, house: H
     async with open_store(settings_in(tmp_path, WEBAPP_ROOT_KEY_FILE=str(new))) as store:
         assert (await store.check()).ok
         assert (await rotate(store, house.alice.actor, silent)).retired == (1,)
+
+
+async def test_a_value_that_is_written_behind_the_first_pass_under_the_old_key_is_rewrapped_too(
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = await furnish(house, alice)
+    before = await house.store.database.fetch_all("SELECT id, sealed, kek_id FROM secrets ORDER BY id LIMIT 1")
+    real, passes = rotation._rewrapped, 0
+
+    async def rewrapped(store: Store, table: SealedTable, old: int) -> AsyncIterator[tuple[int, list[str]]]:
+        nonlocal passes
+        async for each in real(store, table, old):
+            yield each
+        if table.table == "secrets" and (passes := passes + 1) == 1:  # a form had sealed it a moment before
+            async with store.database.transaction() as transaction:
+                await transaction.execute("UPDATE secrets SET sealed = :sealed, kek_id = :kek_id WHERE id = :id", before[0])
+
+    monkeypatch.setattr(rotation, "_rewrapped", rewrapped)
+    done = await rotate(house.store, house.alice.actor, silent)
+    assert (done.retired, passes) == ((1,), 2)
+    assert (await house.store.check()).ok
+    assert (await provision(house, token)).status_code == 200

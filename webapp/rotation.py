@@ -33,6 +33,9 @@ from webapp.vault import (
 CHUNK = 50
 """Values of one batch: a millisecond or so, which hand-overs wait for."""
 
+_PASSES = 3
+"""Over all tables: what a form had sealed with the old key a moment before may have been written behind the first one."""
+
 PAUSE = 0.01
 """Seconds between two batches: hand-overs go first."""
 
@@ -77,11 +80,15 @@ async def rotate(store: Store, actor: Actor, progress: Progress) -> Rotation:
         others = sorted(store.vault.keks - {store.vault.active_kek})
         total = sum([await _count(store, table, old) for old in others for table in SEALED_TABLES])
         done, broken = 0, list[str]()
-        for old in others:
-            for table in SEALED_TABLES:
+        for _ in range(_PASSES):
+            broken = []
+            for old, table in ((old, table) for old in others for table in SEALED_TABLES):
                 async for count, sentences in _rewrapped(store, table, old):
                     done, broken = done + count, broken + sentences
                     progress(done, max(done, total))
+            left = sum([await _count(store, table, old) for old in others for table in SEALED_TABLES])
+            if left <= len(broken):
+                break
         retired = [old for old in others if await _retire(store, actor, old)]
         return Rotation(store.vault.active_kek, resumed, done, tuple(retired), tuple(broken))
 
