@@ -20,7 +20,7 @@ def test_whatever_is_done_to_the_log_is_found() -> None:
 
 def test_a_verification_that_looks_at_no_mac_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hmac, "compare_digest", lambda one, other: True)
-    monkeypatch.setattr(verification, "_is_as_written", lambda vault, row: True)
+    monkeypatch.setattr(verification, "is_as_written", lambda vault, row: True)
     assert audit_edits.run(30, 1, rows=40).missed
 
 

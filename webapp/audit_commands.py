@@ -10,8 +10,11 @@ from webapp.audit.heads import Head, read_heads
 from webapp.audit.retention import cut
 from webapp.audit.verification import verify
 from webapp.clock import DAY
-from webapp.command import DONE, REFUSED, Command, Outcome, Progress, Refusal, lines
+from webapp.command import DONE, REFUSED, Command, Outcome, Progress, Refusal, lines, unseen
 from webapp.store import Store
+
+_one_at_a_time = asyncio.Lock()
+"""A log that is cut while it is verified would seem to lack rows."""
 
 _CHANGED = "Somebody has changed the log, or the database is damaged."
 
@@ -21,7 +24,8 @@ async def audit_verify(store: Store, command: Command, actor: Actor, progress: P
     heads, since = await _heads(store, str(command.arguments.get("heads", ""))), bool(command.arguments.get("since_head"))
     if since and not heads:
         raise Refusal("There is no head to begin at. Name a file with heads: --heads FILE.")
-    found = await verify(store.database, store.vault, progress, heads, since_head=since)
+    async with _one_at_a_time:
+        found = await verify(store.database, store.vault, progress, heads, since_head=since)
     told = [*(f"Chain {chain}." for chain in found.chains), *found.notes]
     if found.problems:
         return Outcome(REFUSED, lines(*told, *found.problems, _CHANGED))
@@ -36,11 +40,12 @@ async def audit_verify(store: Store, command: Command, actor: Actor, progress: P
 async def audit_cut(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
     """Remove the rows of before a day, when the log is whole."""
     days = int(command.arguments["older_than"])
-    found = await verify(store.database, store.vault, lambda done, total: None, await _heads(store, ""))
-    if found.problems:
-        raise Refusal(f"{found.problems[0]} {_CHANGED} So nothing was removed: run audit verify.")
     before = store.clock() - days * DAY
-    removed = await cut(store.database, store.vault, store.chain, store.clock, actor, before, progress)
+    async with _one_at_a_time:
+        found = await verify(store.database, store.vault, unseen, await _heads(store, ""))
+        if found.problems:
+            raise Refusal(f"{found.problems[0]} {_CHANGED} So nothing was removed: run audit verify.")
+        removed = await cut(store.database, store.vault, store.chain, store.clock, actor, before, progress)
     return Outcome(DONE, lines(f"Removed {removed:,} rows that were more than {days:,} days old."))
 
 

@@ -14,6 +14,7 @@ from webapp.command import Progress, Refusal
 from webapp.database.copies import copy_into, put_in_place
 from webapp.database.space import LEAST_FREE
 from webapp.database.sqlite import path_of
+from webapp.names import printable
 from webapp.store import KEYRING_SQL, Store
 from webapp.vault import Place, expected_fingerprint, place_of
 
@@ -73,10 +74,15 @@ def _sealed_by(fingerprint: str, place: Place) -> tuple[str, str]:
 
 def _refuse(path: Path, database: Path) -> None:
     """Raises Refusal when there is no room for a copy, or its name is taken."""
-    if path.exists() or path.is_symlink():
-        raise Refusal(f"{path} is there already. Name a file that is not.")
-    if not path.parent.is_dir():
-        raise Refusal(f"There is no directory {path.parent}. Make it first.")
+    if not str(path).isprintable():  # it goes into the audit log, and onto terminals
+        raise Refusal(f"{printable(str(path))} holds characters that cannot be seen. Name another file.")
+    try:
+        if path.exists() or path.is_symlink():
+            raise Refusal(f"{path} is there already. Name a file that is not.")
+        if not path.parent.is_dir():
+            raise Refusal(f"There is no directory {path.parent}. Make it first.")
+    except OSError as error:
+        raise Refusal(f"{path} cannot be made ({error.strerror}).") from None
     size, free = database.stat().st_size, shutil.disk_usage(path.parent).free
     if free < size + LEAST_FREE:
         raise Refusal(

@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         "restore",
         _restore,
         "make a backup the store; the server has to be stopped",
-        "Ends all sessions, API tokens and bootstrap tokens, and goes on with a new chain of the audit log.",
+        "Ends all sessions and bootstrap tokens, and goes on with a new chain of the audit log.",
     )
     restore.add_argument("file", metavar="FILE", help="the backup")
     restore.add_argument(

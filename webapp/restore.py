@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from webapp.actor import Actor
-from webapp.audit.coverage import RESTORED, ends_at
-from webapp.audit.heads import current
+from webapp.audit.heads import current, read_heads
+from webapp.audit.restores import NOTED, note
+from webapp.audit.verification import verify
 from webapp.chain import AuditChain, Event
 from webapp.check import check_store
 from webapp.clock import Clock, system_clock
-from webapp.command import DONE, REFUSED, Outcome, Progress, Refusal, lines, said
+from webapp.command import DONE, REFUSED, Outcome, Progress, Refusal, lines, said, unseen
 from webapp.commands import actor_of
 from webapp.database import Transaction, inspect
 from webapp.database.copies import CopyFailed, copy_into, remove_database, replace_database
@@ -27,6 +28,7 @@ from webapp.database.lock import store_lock
 from webapp.database.sqlite import path_of, url_of
 from webapp.errors import ConfigurationError, StoreLocked
 from webapp.ids import new_id
+from webapp.names import printable
 from webapp.settings import Settings
 from webapp.store import KEYRING_SQL, Store, open_locked_store
 from webapp.terminal import begin_command, progress_shown
@@ -42,6 +44,8 @@ ENDED = (
     "UPDATE bootstrap_tokens SET revoked_at = :now WHERE revoked_at IS NULL",
 )
 """What ends with every restore: sessions and tokens that somebody may have given back since the backup was made."""
+
+_FOREIGN = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
 
 _FORGOTTEN = ("DELETE FROM env_imports", "UPDATE agents SET reenrol_until = NULL")
 
@@ -81,11 +85,11 @@ async def restore(
     CopyFailed, ConfigurationError (also when the root key is another one), Unavailable; then the store is as it was.
     """
     settings.make_data_dir()
-    path = path_of(settings.database_url)
+    path = await asyncio.to_thread(path_of(settings.database_url).resolve)
     temporary = path.with_name(f".{path.name}.restoring")
     try:
         with store_lock(settings.data_dir):
-            _refuse(path, file, replace_store=replace_store)
+            await asyncio.to_thread(_refuse_names, path, file, replace_store=replace_store)
             remove_database(temporary)  # of a restore that was killed
             try:
                 return await _restored(settings, path, temporary, file, agents, uid, progress, clock)
@@ -99,34 +103,46 @@ async def _restored(
     settings: Settings, path: Path, temporary: Path, file: Path, agents: str, uid: int, progress: Progress, clock: Clock
 ) -> Restored:
     await asyncio.to_thread(copy_into, file, temporary, progress, threading.Event())
+    _refuse(temporary, file)
     async with open_locked_store(replace(settings, database_url=url_of(temporary)), clock=clock) as store:
         report = await check_store(store.database, store.vault)
+        log = await verify(store.database, store.vault, unseen)
         ends = await _end(store, await actor_of(store, uid), file, agents)
     aside = path.with_name(f"{path.name}.before-{datetime.fromtimestamp(clock() / 1000, UTC):%Y%m%dT%H%M%S%fZ}")
     there = await asyncio.to_thread(replace_database, temporary, path, aside)
     told = [f"Restored {file}. The server may start.", *report.lines, *ends]
+    if log.problems:
+        told.append(f"The audit log of the backup is not whole: {log.problems[0]} Run audit verify.")
     if there:
         told.append(f"The store that was there is in {aside}. Remove it when you do not need it any more.")
     return Restored(report.ok, tuple(told), aside if there else None)
 
 
-def _refuse(path: Path, file: Path, *, replace_store: bool) -> None:
-    """Raises Refusal when there is a store that may not be replaced, or the file is no backup of ours."""
+def _refuse_names(path: Path, file: Path, *, replace_store: bool) -> None:
+    """Raises Refusal when there is a store that may not be replaced, or no backup."""
     if path.exists() and not replace_store:
         raise Refusal(f"There is a store in {path} already. Say --replace to put it aside.")
     if not file.is_file():
         raise Refusal(f"There is no file {file}.")
+
+
+def _refuse(copy: Path, file: Path) -> None:
+    """Raises Refusal when what was copied is no backup of ours: otherwise a new store would be made in its place."""
     try:
-        found = inspect(url_of(file), ("SELECT id FROM installation", KEYRING_SQL))
+        found = inspect(url_of(copy), ("SELECT id FROM installation", KEYRING_SQL, _FOREIGN))
     except ConfigurationError as error:
-        raise Refusal(str(error).partition(": ")[2]) from None
-    if found is None or not all(found):  # otherwise a new store would be made in its place
+        raise Refusal(f"{file} is no backup of this program: {str(error).partition(': ')[2]}") from None
+    if found is None or not all(found[:2]):
         raise Refusal(f"{file} is no backup of this program: it holds no keyring.")
+    if found[2]:
+        raise Refusal(f"{file} holds triggers or views, which this program never makes: they could keep a session from being ended.")
 
 
 async def _end(store: Store, actor: Actor, file: Path, agents: str) -> list[str]:
     """End what a restore ends, and begin the new chain, in one transaction."""
     lasts, now = (await current(store.database, store.vault, store.clock)).chains, store.clock()
+    # Not before the last head that is known: a clock that is a little behind would make of this restore a removal.
+    noted_at = max(now, await asyncio.to_thread(_last_head_at, store))
     chain = AuditChain(store.database, store.vault, store.clock, new_id())
     async with store.database.transaction() as transaction:
         sessions, tokens = [await _count(transaction, sql, now) for sql in ENDED]
@@ -134,12 +150,25 @@ async def _end(store: Store, actor: Actor, file: Path, agents: str) -> list[str]
             await transaction.execute(sql)
         revoked = [await _count(transaction, sql, now) for sql in _AGENTS_ENDED][-1] if agents == "end" else 0
         await transaction.execute("UPDATE installation SET audit_chain = :chain", {"chain": chain.name})
-        detail = f"{ends_at(lasts)}; agents: {agents}"
-        await chain.append(transaction, actor, Event(RESTORED, "backup", "", file.name, detail=detail))
+        await transaction.execute(NOTED, note(store.vault, chain.name, noted_at, lasts))
+        ends = "; ".join(f"the backup ends at row {last.seq} of chain {last.chain}" for last in lasts)
+        detail = f"{ends}; agents: {agents}"
+        await chain.append(transaction, actor, Event("store.restore", "backup", "", printable(file.name), detail=detail))
     ended = f"Ended {sessions:,} sessions and {tokens:,} bootstrap tokens. "
     if agents == "end":
         return [f"{ended}Revoked {revoked:,} agents: they have to enrol again."]
     return [f"{ended}The agents are kept: those that were revoked after the backup was made live again, so revoke them again."]
+
+
+def _last_head_at(store: Store) -> int:
+    """When the last head was made that is in this installation's own file; 0 when there is none."""
+    sink = store.settings.audit_heads
+    if not sink or "://" in sink or not Path(sink).exists():
+        return 0
+    try:
+        return max((head.at for head in read_heads(Path(sink), store.vault)), default=0)
+    except ConfigurationError:  # of another installation, whose store was here before
+        return 0
 
 
 async def _count(transaction: Transaction, sql: str, now: int) -> int:

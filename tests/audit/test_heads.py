@@ -130,7 +130,7 @@ async def test_heads_are_written_when_there_is_something_new(house: House, alice
     await heads.write_if_due()
     written = [parse_line(line, house.store.vault) for line in sink.read_text().splitlines()]
     assert [head.chains[0].seq for head in written] == [len(await house.audit()) - 1, len(await house.audit())]
-    assert read_heads(sink, house.store.vault) == (written[-1],)
+    assert read_heads(sink, house.store.vault) == tuple(written)
 
 
 async def test_a_thousand_rows_do_not_wait_for_the_minute(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,8 +172,7 @@ async def test_a_line_that_a_crash_cut_off_spoils_nothing(house: House, tmp_path
     assert len(read_heads(sink, house.store.vault)) == 1, "the last line has no end"
     await more_rows(house, 1)
     await heads_of(house, sink).write()
-    with pytest.raises(ConfigurationError, match="line 2 is no head"):
-        read_heads(sink, house.store.vault)
+    assert [head.chains[0].seq for head in read_heads(sink, house.store.vault)] == [1, 2]
 
 
 async def test_the_heads_of_an_older_export_count_as_well(house: House, tmp_path: Path) -> None:

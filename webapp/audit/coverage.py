@@ -1,77 +1,66 @@
 """What signed heads say of the audit log: which rows were there, and are not there any more, and why."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from webapp.audit.heads import Head, Last
+from webapp.audit.heads import Head
+from webapp.audit.restores import Restore
 from webapp.audit.retention import Cut
 from webapp.database import Row
 from webapp.names import printable
 
-RESTORED = "store.restore"
-"""The action of the first row after a restore."""
-
-_ENDS_AT = re.compile(r"ends at row ([0-9]{1,18}) of chain (\S{1,64}) with MAC ([0-9a-f]{64})")
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    """A restore: when (Unix milliseconds), and where each chain that the backup held ends in it."""
-
-    at: int
-    ends: Mapping[str, int]
+Named = Mapping[int, Mapping[str, int]]
+"""Of a chain, the MACs that heads name, by the row's number; and when the last head was made that names it (Unix milliseconds)."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What a walk over the rows has seen: each chain's last row, the MACs of the rows that heads name, and what restores say."""
+    """What a walk over the rows has seen: each chain's last row, and the MACs of the rows that heads name."""
 
-    named: Mapping[str, Mapping[int, str]]
+    named: Mapping[str, Named]
+    restores: Sequence[Restore]
     lasts: dict[str, int] = field(default_factory=dict)
     macs: dict[tuple[str, int], str] = field(default_factory=dict)
-    restores: list[Restore] = field(default_factory=list)
 
     def note(self, chain: str, row: Row) -> None:
         """A row that is as it was written."""
         if row["seq"] in self.named.get(chain, {}):
             self.macs[chain, row["seq"]] = row["mac"].hex()
-        if row["action"] == RESTORED:
-            found = [Last(each[2], int(each[1]), each[3]) for each in _ENDS_AT.finditer(row["detail"] or "")]
-            self.restores.append(Restore(row["at"], {last.chain: last.seq for last in found}))
 
 
-def ends_at(lasts: Sequence[Last]) -> str:
-    """What the first row after a restore says of the chains that the backup held: its `detail`."""
-    return "; ".join(f"the backup ends at row {last.seq} of chain {last.chain} with MAC {last.mac}" for last in lasts)
-
-
-def named_by(heads: Sequence[Head]) -> dict[str, dict[int, str]]:
-    """The MACs that heads name, by chain and number."""
-    named: dict[str, dict[int, str]] = {}
-    for last in (last for head in heads for last in head.chains):
-        named.setdefault(last.chain, {})[last.seq] = last.mac
+def named_by(heads: Sequence[Head]) -> dict[str, dict[int, dict[str, int]]]:
+    """What heads name, by chain."""
+    named: dict[str, dict[int, dict[str, int]]] = {}
+    for head in heads:
+        for last in head.chains:
+            macs = named.setdefault(last.chain, {}).setdefault(last.seq, {})
+            macs[last.mac] = max(head.at, macs.get(last.mac, 0))
     return named
 
 
-def problems(seen: Seen, cuts: Mapping[str, Cut], heads: Sequence[Head]) -> Iterator[str]:
+def problems(seen: Seen, cuts: Mapping[str, Cut]) -> Iterator[str]:
     """A sentence for each chain whose rows are not those that a head names, unless the installation itself has said why."""
-    for chain, macs in seen.named.items():
-        last = seen.lasts.get(chain, 0)
-        lost = []
-        for seq, mac in sorted(macs.items()):
-            found, named_at = seen.macs.get((chain, seq)), _naming(heads, chain, seq)
+    for chain, named in seen.named.items():
+        last, lost = seen.lasts.get(chain, 0), dict[int, int]()
+        for seq, mac, named_at in ((seq, mac, named_at) for seq, macs in sorted(named.items()) for mac, named_at in macs.items()):
+            if _is_removed(chain, seq, cuts) or _is_left_behind(seen, chain, seq, named_at):
+                continue
+            found = seen.macs.get((chain, seq))
             if found is not None and found != mac:
                 yield f"Row {seq:,} of chain {printable(chain)} is another one than the head of {_when(named_at)} names."
-            elif found is None and seq > last and not _is_removed(chain, seq, cuts) and not _is_left_behind(seen, chain, seq, named_at):
-                lost.append(seq)
+            elif found is None and seq > last:
+                lost[seq] = named_at
         if lost:
-            where = f"the head of {_when(_naming(heads, chain, lost[-1]))}"
-            yield f"Rows {last + 1:,} to {lost[-1]:,} of chain {printable(chain)}, which {where} names, were cut off at the end."
+            end = max(lost)
+            where = f"which the head of {_when(lost[end])} names"
+            yield f"Rows {last + 1:,} to {end:,} of chain {printable(chain)}, {where}, were cut off at the end."
     for chain, end in ((chain, end) for restore in seen.restores for chain, end in restore.ends.items()):
-        if seen.lasts.get(chain, 0) < end and not _is_removed(chain, end, cuts):
+        last = seen.lasts.get(chain, 0)
+        if last < end and not _is_removed(chain, end, cuts):
             yield f"Chain {printable(chain)} ends before row {end:,}, with which it was restored."
+        elif last > end:
+            yield f"Chain {printable(chain)} goes on behind row {end:,}, with which it was restored."
     for chain, made in cuts.items():
         if chain not in seen.lasts:
             yield f"Chain {printable(chain)} is missing: its rows up to {made.seq:,} were removed, and the others kept."
@@ -87,9 +76,9 @@ def notes(seen: Seen, cuts: Mapping[str, Cut]) -> Iterator[str]:
             lost = max(seen.named.get(chain, {}), default=0)
             if lost > end:
                 yield f"Rows {end + 1:,} to {lost:,} of chain {printable(chain)} were written after the backup, and are not in it."
-    for chain, macs in seen.named.items():
-        if chain not in seen.lasts and chain not in cuts:
-            yield f"Chain {printable(chain)}, of {max(macs):,} rows, was begun after a backup that was restored, and is not in it."
+    for chain, named in seen.named.items():
+        if chain not in seen.lasts and chain not in cuts and seen.restores:
+            yield f"Chain {printable(chain)}, of {max(named):,} rows, was begun after a backup that was restored, and is not in it."
 
 
 def uncovered(seen: Seen, heads: Sequence[Head]) -> int | None:
@@ -106,11 +95,6 @@ def _is_removed(chain: str, seq: int, cuts: Mapping[str, Cut]) -> bool:
 def _is_left_behind(seen: Seen, chain: str, seq: int, named_at: int) -> bool:
     # A head of after the restore names what the backup held, and this has to be there.
     return any(named_at <= restore.at and restore.ends.get(chain, 0) < seq for restore in seen.restores)
-
-
-def _naming(heads: Sequence[Head], chain: str, seq: int) -> int:
-    """When the last of the heads that name this row was made."""
-    return max(head.at for head in heads if any(last.chain == chain and last.seq == seq for last in head.chains))
 
 
 def _when(at: int) -> str:

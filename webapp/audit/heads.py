@@ -5,21 +5,27 @@ its signature, with sorted keys and without blanks. Whoever keeps heads can tell
 installation can verify.
 """
 
+import hmac
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from webapp.chain import mac_input
 from webapp.clock import Clock
-from webapp.database import Database
+from webapp.database import Database, Row
 from webapp.errors import ConfigurationError
 from webapp.names import printable
 from webapp.vault import Vault
 
 PURPOSE = "audit head v1"
 """What a signature of a head begins with, so that none is taken for anything else."""
+
+CHAIN = re.compile(r"[0-9a-f]{32}", re.ASCII)
+"""What the name of a chain looks like."""
 
 _LONGEST_LINE = 1024 * 1024
 
@@ -31,7 +37,13 @@ CHAINS = (
 )
 """The names of the chains."""
 
-_LAST = "SELECT chain, seq, mac FROM audit_log WHERE chain = :chain ORDER BY seq DESC LIMIT 1"
+# SQLite puts text and bytes behind all numbers: whoever owns the database could put such a row behind the last one.
+_LAST = "SELECT * FROM audit_log WHERE chain = :chain AND seq <= :largest ORDER BY seq DESC LIMIT 1"
+_LARGEST = 2**63 - 1
+
+
+class NoHead(ValueError):
+    """A line is no head at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +65,23 @@ class Head:
 
 
 async def current(database: Database, vault: Vault, clock: Clock) -> Head:
-    """The head as it is now. Raises Unavailable."""
+    """The head as it is now: of each chain whose last row is as it was written. Raises Unavailable."""
     chains = []
     for row in await database.fetch_all(CHAINS):
-        if not (isinstance(row["chain"], str) and row["chain"].isascii()):
+        if not (isinstance(row["chain"], str) and CHAIN.fullmatch(row["chain"])):
             continue  # none of ours: somebody who owns the database has put it there, and `verify` says so
-        last = await database.fetch_one(_LAST, {"chain": row["chain"]})
-        if last is not None and isinstance(last["mac"], bytes) and isinstance(last["seq"], int):
+        last = await database.fetch_one(_LAST, {"chain": row["chain"], "largest": _LARGEST})
+        if last is not None and is_as_written(vault, last):  # nothing is signed that this installation has not written
             chains.append(Last(last["chain"], last["seq"], last["mac"].hex()))
     return Head(vault.instance_id, clock(), tuple(chains))
+
+
+def is_as_written(vault: Vault, row: Row) -> bool:
+    """Whether a row's MAC is over the MAC before it and over the row."""
+    try:
+        return hmac.compare_digest(row["mac"], vault.audit_mac(mac_input(row["previous_mac"], row)))
+    except TypeError:  # SQLite keeps text and numbers in a column of bytes, and bytes in one of text
+        return False
 
 
 def line_of(head: Head, vault: Vault) -> str:
@@ -78,8 +98,8 @@ def parse_line(line: str, vault: Vault) -> Head:
         chains = tuple(Last(str(each["chain"]), int(each["seq"]), str(each["mac"])) for each in content["chains"])
         at = datetime.fromisoformat(content["at"])
         head = Head(str(content["installation"]), round(at.timestamp() * 1000), chains)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError("is no head of an audit log") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise NoHead("is no head of an audit log") from None
     if head.installation != vault.instance_id:
         raise ValueError(f"is of another installation ({printable(head.installation)[:40]})")
     if not vault.is_signed(PURPOSE, _canonical(content), signature):
@@ -88,36 +108,31 @@ def parse_line(line: str, vault: Vault) -> Head:
 
 
 def read_heads(path: Path, vault: Vault) -> tuple[Head, ...]:
-    """Of a file of heads, the last one, and those that name a chain's highest row of all.
+    """The heads of a file: all of them, since whoever puts an older log in place may have it grow beyond the last one.
 
-    Its lines may be those of several exports, in any order; a last line that was cut off by a crash is passed over.
-    Raises ConfigurationError when it cannot be read, or a line of it is not signed by this installation.
+    Its lines may be those of several exports, in any order; what a crash has cut off, and is no head, is passed over. Raises
+    ConfigurationError when it cannot be read, or a head in it is not signed by this installation.
     """
-    latest: Head | None = None
-    highest: dict[str, tuple[int, Head]] = {}
-    for number, line, whole in _lines(path):
+    heads = []
+    for number, line in _lines(path):
         try:
-            head = parse_line(line, vault)
+            heads.append(parse_line(line, vault))
+        except NoHead:
+            continue
         except ValueError as error:
-            if not whole:
-                continue
             raise ConfigurationError(f"{path}: line {number} {error}. Name a file that this installation has written.") from None
-        latest = head if latest is None or head.at >= latest.at else latest
-        for last in head.chains:
-            if last.seq >= highest.get(last.chain, (0, head))[0]:
-                highest[last.chain] = (last.seq, head)
-    return tuple(dict.fromkeys([*(head for _, head in highest.values()), *filter(None, [latest])]))
+    return tuple(heads)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str, bool]]:
-    """The lines with their numbers, and whether they have an end."""
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             number = 0
             while line := file.readline(_LONGEST_LINE):
                 number += 1
                 if line.strip():
-                    yield number, line, line.endswith("\n")
+                    yield number, line
     except OSError as error:
         raise ConfigurationError(f"{path}: the heads in it cannot be read ({error.strerror}).") from None
 

@@ -7,12 +7,14 @@ last row. Who owns the database cannot make such a note, since it is signed with
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from webapp.actor import Actor
-from webapp.audit.heads import CHAINS
+from webapp.audit.heads import CHAIN, CHAINS, is_as_written
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.database import Batch, Database, Row
+from webapp.errors import Conflict
 from webapp.vault import Vault
 
 PURPOSE = "audit cut v1"
@@ -25,6 +27,7 @@ PAUSE = 0.01
 
 _FIRST_KEPT = "SELECT seq FROM audit_log WHERE chain = :chain AND at >= :before ORDER BY seq LIMIT 1"
 _ENDS = "SELECT min(seq) AS first, max(seq) AS last FROM audit_log WHERE chain = :chain"
+_GOING = "SELECT * FROM audit_log WHERE chain = :chain AND seq > :after AND seq <= :seq ORDER BY seq"
 _REMOVED = "DELETE FROM audit_log WHERE chain = :chain AND seq <= :seq"
 _NOTED = (
     "INSERT INTO audit_cuts (chain, seq, mac, at, signature) VALUES (:chain, :seq, :mac, :at, :signature)"
@@ -47,9 +50,9 @@ async def signed_cuts(database: Database, vault: Vault) -> tuple[dict[str, Cut],
     for row in await database.fetch_all("SELECT chain, seq, mac, at, signature FROM audit_cuts"):
         chain = str(row["chain"])
         try:
-            cut = Cut(int(row["seq"]), bytes(row["mac"]), int(row["at"]))
-            whole = vault.is_signed(PURPOSE, _content(vault, chain, cut), row["signature"])
-        except (ValueError, TypeError):
+            cut = Cut(row["seq"], row["mac"], row["at"])
+            whole = CHAIN.fullmatch(chain) is not None and vault.is_signed(PURPOSE, _content(vault, chain, cut), row["signature"])
+        except (AttributeError, TypeError):  # SQLite keeps anything in any column
             whole = False
         if whole:
             signed[chain] = cut
@@ -63,7 +66,8 @@ async def cut(
 ) -> int:
     """Remove the rows that stand before the first one of `before` (Unix milliseconds) or later; returns how many. Raises Unavailable.
 
-    The audit log's own row about it comes first.
+    The audit log's own row about it comes first. Raises Conflict when the rows are not as they were written, or younger: then those
+    that went before them are gone, and they and all others are there.
     """
     ends = {}
     for row in await database.fetch_all(CHAINS):
@@ -80,7 +84,7 @@ async def cut(
         removed = first - 1
         while removed < last:
             end = min(removed + CHUNK, last)
-            await _remove(database, vault, name, end, clock())
+            await _remove(database, vault, name, removed, end, before, clock())
             done, removed = done + end - removed, end
             progress(done, total)
             await asyncio.sleep(PAUSE)
@@ -96,12 +100,15 @@ async def _range(database: Database, chain: str, before: int) -> tuple[int, int]
     return int(ends["first"]), (int(ends["last"]) if kept is None else int(kept["seq"])) - 1
 
 
-async def _remove(database: Database, vault: Vault, chain: str, seq: int, now: int) -> None:
+async def _remove(database: Database, vault: Vault, chain: str, after: int, seq: int, before: int, now: int) -> None:
     def write(batch: Batch) -> None:
-        row = batch.row("SELECT mac FROM audit_log WHERE chain = :chain AND seq = :seq", {"chain": chain, "seq": seq})
-        if row is None:
-            return  # it was removed by hand, and `verify` says so
-        made = Cut(seq, row["mac"], now)
+        rows = batch.rows(_GOING, {"chain": chain, "after": after, "seq": seq})
+        # Looked at in the very transaction that signs for them: somebody may have changed them since they were verified.
+        whole = [row["seq"] for row in rows] == list(range(after + 1, seq + 1)) and all(is_as_written(vault, row) for row in rows)
+        follow = all(row["previous_mac"] == earlier["mac"] for earlier, row in pairwise(rows))
+        if not (whole and follow and all(row["at"] < before for row in rows)):
+            raise Conflict("The audit log was changed meanwhile. Run audit verify.", "audit-log-changed")
+        made = Cut(seq, rows[-1]["mac"], now)
         signature = vault.signature(PURPOSE, _content(vault, chain, made))
         batch.note(_NOTED, {"chain": chain, "seq": seq, "mac": made.mac, "at": now, "signature": signature})
         batch.note(_REMOVED, {"chain": chain, "seq": seq})

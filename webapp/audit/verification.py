@@ -7,24 +7,21 @@ restore left behind, which the first row of the chain after it names.
 """
 
 import asyncio
-import hmac
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from webapp.audit import coverage
 from webapp.audit.coverage import Seen
-from webapp.audit.heads import Head
+from webapp.audit.heads import CHAIN, Head, is_as_written
+from webapp.audit.restores import signed_restores
 from webapp.audit.retention import Cut, signed_cuts
-from webapp.chain import FIRST_MAC, mac_input
+from webapp.chain import FIRST_MAC
 from webapp.database import Database, Row
 from webapp.names import printable
 from webapp.vault import Vault
 
 PAGE = 200
 """Rows that are looked at in one go: a millisecond or two of the event loop."""
-
-_CHAIN = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 _LARGEST = 2**63 - 1
 _COUNTED = (
@@ -62,12 +59,14 @@ async def verify(
 
     Raises Unavailable.
     """
-    seen = Seen(coverage.named_by(heads))
-    cuts, unsigned = await signed_cuts(database, vault)
-    problems = [f"The note of what was removed of chain {printable(chain)} is not signed." for chain in unsigned]
+    restores, unsigned = await signed_restores(database, vault)
+    seen = Seen(coverage.named_by(heads), restores)
+    cuts, uncut = await signed_cuts(database, vault)
+    problems = [f"Notes of what was removed: {len(uncut):,} are not signed."] if uncut else []
+    problems += [f"Notes of restores: {unsigned:,} are not signed."] if unsigned else []
     chains = []
     for row in await database.fetch_all(_COUNTED, {"largest": _LARGEST}):
-        if isinstance(row["chain"], str) and _CHAIN.fullmatch(row["chain"]):
+        if isinstance(row["chain"], str) and CHAIN.fullmatch(row["chain"]):
             chains.append(await _chain(database, row, _begin(row["chain"], cuts, seen.named if since_head else {})))
         else:
             problems.append(f"Rows: {row['rows']:,} are in no chain of an installation.")
@@ -84,7 +83,7 @@ async def verify(
             problems.append(f"Rows: {chain.rows - walk.rows:,} have no number of their own.")
         last = seen.lasts[chain.name] = walk.expected - 1 if walk.rows or not chain.begin.skips else chain.last or 0
         said.append(f"{chain.name}: {walk.rows:,} rows{' since the head' if chain.begin.skips else ''}, the last one is {last:,}")
-    problems += coverage.problems(seen, cuts, heads)
+    problems += coverage.problems(seen, cuts)
     notes = tuple(coverage.notes(seen, cuts))
     return Verification(done, tuple(said), tuple(problems[:MOST_PROBLEMS]), notes, coverage.uncovered(seen, heads))
 
@@ -98,7 +97,7 @@ class _Begin:
     skips: bool = False
 
 
-def _begin(chain: str, cuts: Mapping[str, Cut], named: Mapping[str, Mapping[int, str]]) -> _Begin:
+def _begin(chain: str, cuts: Mapping[str, Cut], named: Mapping[str, coverage.Named]) -> _Begin:
     made = cuts.get(chain, Cut(0, FIRST_MAC, 0))
     head = max(named.get(chain, {}), default=0)
     # The row that the head names is looked at, too: its MAC has to be the one that the head has.
@@ -169,13 +168,6 @@ def _misfits(vault: Vault, row: Row, previous: bytes | None, expected: int) -> l
         found.append(f"{missing} missing.")
     elif previous is not None and row["previous_mac"] != previous:
         found.append(f"Row {number:,} does not follow the row before it: one of the two was put in the place of another.")
-    if not _is_as_written(vault, row):
+    if not is_as_written(vault, row):
         found.append(f"Row {number:,} is not as it was written.")
     return found
-
-
-def _is_as_written(vault: Vault, row: Row) -> bool:
-    try:
-        return hmac.compare_digest(row["mac"], vault.audit_mac(mac_input(row["previous_mac"], row)))
-    except TypeError:  # SQLite keeps text and numbers in a column of bytes, and bytes in one of text
-        return False

@@ -129,7 +129,10 @@ async def roll_back(request: Request) -> Response:
 async def ask_destroy(request: Request) -> Response:
     """The confirmation before a value that is kept is destroyed."""
     credential = await _repository(request).get(actor(request), request.path_params["id"])
-    context = {"credential": credential, "number": _number(request)}
+    number = _number(request)
+    if number not in [version.secret_version for version in await _repository(request).versions.kept(actor(request), credential.id)]:
+        raise NotFound(f"Version {number} of this registry credential's value is not kept any more.")
+    context = {"credential": credential, "number": number}
     return render(request, "credentials/destroy.html", context, fragment="credentials/_destroy.html")
 
 

@@ -13,6 +13,7 @@ from webapp.credentials.credential import AuthMethod, Credential, seal_context
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import NotFound
 from webapp.ids import new_id
+from webapp.names import printable
 from webapp.vault import SealBroken, Sealed, Vault
 
 KEEPING: Mapping[str, tuple[str, int]] = {
@@ -120,7 +121,7 @@ class CredentialVersions:
             timer = Actor(row["account_id"], "system", _TIMER, _TIMER)
             async with self._database.account(row["account_id"]).transaction() as transaction:
                 if await transaction.fetch_one(_GONE + " RETURNING id", {"id": row["id"]}) is not None:
-                    await self._tell(transaction, timer, row["name"], row, "its time was over")
+                    await self._tell(transaction, timer, printable(str(row["name"])), row, "its time was over")
         return len(rows)
 
     def _resealed(self, actor: Actor, credential_id: str, row: Row) -> Sealed:
@@ -136,7 +137,7 @@ class CredentialVersions:
     async def _tell(self, transaction: AccountTransaction, actor: Actor, name: str, row: Row, why: str) -> None:
         event = Event(
             "registry_credential.destroy", "registry_credential", row["registry_credential_id"], name,
-            secret_version=row["secret_version"], detail=f"host {row['host']}; {why}",
+            secret_version=row["secret_version"], detail=f"host {printable(str(row['host']))}; {why}",
         )  # fmt: skip
         await self._chain.append(transaction, actor, event)
 

@@ -1,6 +1,8 @@
 """A whole copy of a SQLite database, made while it is written to; and the places where such copies are put."""
 
+import errno
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -52,9 +54,11 @@ def put_in_place(temporary: Path, path: Path) -> None:
     try:
         try:
             os.link(temporary, path)  # fails when the name is taken, unlike a rename
-        except PermissionError:  # a file system without hard links
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
             if path.exists():
-                raise FileExistsError(17, "File exists") from None
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
             temporary.rename(path)
         _sync(path.parent)
     except OSError as error:
@@ -68,23 +72,40 @@ def replace_database(temporary: Path, path: Path, aside: Path) -> bool:
 
     Whenever this is interrupted, the old database is whole under one of the two names. Nobody has either of them open.
     """
+    made = temporary.stat().st_ino
     try:
         there = path.exists()
         if os.geteuid() == 0:  # who restores as root leaves nothing that the server's own user cannot open
             owner = path.parent.stat()
             os.chown(temporary, owner.st_uid, owner.st_gid)
-        for ending in ("", "-wal"):  # not opened: what is in the log stays in it
+        for ending in ("", "-wal"):
             name = path.with_name(path.name + ending)
             if name.exists():
-                os.link(name, aside.with_name(aside.name + ending))
+                _put_aside(name, aside.with_name(aside.name + ending))
         _sync(path.parent)
+        # What is in its log goes into the old database first, so that it is whole under both names as long as it has both.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path if there else ":memory:")) as old:
+            old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for ending in ("-wal", "-shm"):  # before the new database has the name: what is in them is not of it
             path.with_name(path.name + ending).unlink(missing_ok=True)
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
+        if path.exists() and path.stat().st_ino != made:  # it is the old one still: no second name of it stays
+            remove_database(aside)
         raise CopyFailed(f"{path} cannot be replaced ({error.strerror}).") from None
     return there
+
+
+def _put_aside(name: Path, aside: Path) -> None:
+    """The same file under another name, or a copy of it where there are no hard links."""
+    try:
+        os.link(name, aside)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copy2(name, aside)
+        _sync(aside)
 
 
 def remove_database(path: Path) -> None:

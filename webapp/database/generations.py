@@ -13,6 +13,7 @@ QUIET = frozenset(
         "agent_activity",
         "audit_cuts",
         "audit_log",
+        "audit_restores",
         "env_imports",
         "form_nonces",
         "provision_results",

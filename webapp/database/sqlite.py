@@ -78,7 +78,7 @@ def _read(connection: sqlite3.Connection, sql: str, values: Values) -> tuple[lis
         return [column[0] for column in cursor.description or ()], cursor.fetchall()
     except sqlite3.Error as error:
         cursor.close()
-        foreign = _NO_UTF_8 in str(error) and connection.text_factory is str and sql.lstrip()[:6].upper() == "SELECT"
+        foreign = _NO_UTF_8 in str(error) and connection.text_factory is str and sql.lstrip()[:6].upper() in ("SELECT", "WITH R")
         problem = translated(error)
     if foreign:
         return _read_foreign(connection, sql, values)
@@ -144,6 +144,7 @@ def inspect(url: str, statements: tuple[str, ...]) -> list[list[Row]] | None:
     path = path_of(url)
     if not path.exists() or path.stat().st_size == 0:
         return None
+    path = path.resolve()  # where SQLite looks for the log, too, when the name is a link
     try:
         # Without a write-ahead log there is nothing but the file itself to read, and opening it makes no log beside it. Nobody
         # else has it open: whoever calls holds the store's lock.

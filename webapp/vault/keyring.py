@@ -102,6 +102,8 @@ def open_keyring(rows: Sequence[Mapping[str, Any]], root: RootKey, instance_id: 
     missing = [purpose for purpose in PURPOSES if purpose != "kek" and purpose not in others]
     if missing or not active:
         raise KeyringBroken(f"WEBAPP_DATABASE_URL: the keyring has no {missing[0] if missing else 'active kek'} key.")
+    if active != max(keks):  # a rotation makes the newest one the one that seals, and nothing ever goes back
+        raise KeyringBroken("WEBAPP_DATABASE_URL: the newest key of the keyring is not the one that seals. Restore a backup.")
     return Keyring(keks, active, others)
 
 

@@ -41,3 +41,11 @@ CREATE TABLE audit_cuts (
 
 -- How many data keys a KEK has wrapped, for the suggestion to rotate: counted in memory, and added a while later.
 ALTER TABLE keyring ADD COLUMN wraps BIGINT NOT NULL DEFAULT 0;
+
+-- Where the chains of a backup end that was restored, signed as well, under the chain that goes on after it.
+CREATE TABLE audit_restores (
+    chain TEXT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    ends TEXT NOT NULL,
+    signature BYTES NOT NULL
+);
