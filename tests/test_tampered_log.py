@@ -135,7 +135,7 @@ async def test_no_head_names_a_row_that_was_never_written(house: House, sequence
 
 async def test_young_rows_are_not_cut_though_somebody_made_them_old(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await more_rows(house, 20)
-    real = audit_commands.verify
+    real = verify
 
     async def verified_and_then_changed(database: Database, *arguments: object) -> object:
         found = await real(database, *arguments)  # type: ignore[arg-type]  # as it is called
