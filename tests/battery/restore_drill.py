@@ -21,6 +21,7 @@ from e2e.server import Server, run, serve
 
 EMAIL, PASSWORD = "alice@example.com", "correct horse battery staple"
 CREDENTIALS = 12
+"""In the long form."""
 READERS = 4
 
 _TOKEN = re.compile(r"rc_b_[0-9A-Za-z]+_[0-9A-Za-z]+")
@@ -43,13 +44,13 @@ class Drill:
             self.wrong.append(sentence)
 
 
-def drill(folder: Path, agents: str) -> Drill:
+def drill(folder: Path, agents: str, credentials: int = CREDENTIALS) -> Drill:
     """One drill in this empty folder, with the agents kept or ended."""
     done = Drill()
     backup = folder / "elsewhere" / "backup.db"
     backup.parent.mkdir(parents=True)
     with serve(folder / "server", WEBAPP_LOG_LEVEL="info") as server:
-        asyncio.run(_before(server, done, backup))
+        asyncio.run(_before(server, done, backup, credentials))
         server.process.kill()
         server.process.wait()
     heads = str(shutil.copy(folder / "server" / "data-heads" / "heads.jsonl", folder / "elsewhere"))
@@ -65,11 +66,11 @@ def drill(folder: Path, agents: str) -> Drill:
     return done
 
 
-async def _before(server: Server, done: Drill, backup: Path) -> None:
+async def _before(server: Server, done: Drill, backup: Path, credentials: int) -> None:
     async with _client(server) as alice, _client(server) as elsewhere:
         token = server.setup_link.partition("token=")[2]
         await alice.post("/setup", data={"token": token, "email": EMAIL, "password": PASSWORD})
-        for number in range(CREDENTIALS):
+        for number in range(credentials):
             await _furnish(alice, done, number)
         done.revoked = done.agents.pop("value-0")
         await elsewhere.post("/login", data={"email": EMAIL, "password": PASSWORD})
@@ -130,7 +131,7 @@ async def _after(server: Server, done: Drill, agents: str) -> None:
                 done.expect((await old.get("/registry-credentials")).status_code == 303, "an old session is signed in")
         done.expect((await stranger.post("/login", data={"email": EMAIL, "password": PASSWORD})).status_code == 303, "nobody can sign in")
         listed = (await stranger.get("/registry-credentials")).text
-        done.expect(all(f">c-{number}</a>" in listed for number in range(CREDENTIALS)), "a credential is missing")
+        done.expect(all(f">c-{number}</a>" in listed for number in range(1 + len(done.agents))), "a credential is missing")
 
 
 async def _read(server: Server, done: Drill, agent: str, goes_on: Callable[[], bool]) -> None:
