@@ -4,8 +4,9 @@ import json
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -255,13 +256,16 @@ def test_a_trailer_is_no_header(fleet: Fleet) -> None:
 
 
 def test_who_waits_while_the_server_stops_gets_an_answer(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with serve(tmp_path_factory.mktemp("stopping")) as server:
+    with serve(tmp_path_factory.mktemp("stopping")) as server, ExitStack() as stack:
         fleet = furnished(server)
-        waiting = [fleet.connect() for _ in range(20)]
+        waiting = [stack.enter_context(closing(fleet.connect())) for _ in range(20)]
+        for connection in waiting:  # each is accepted: what is in the listener's queue ends with it
+            connection.sendall(ask(fleet.served))
+            assert read(connection)[0].status == 200
         for connection in waiting:
             connection.sendall(ask(fleet.served))
+        time.sleep(0.2)  # until they have been read: what a server has not read when it closes, it has not taken
         server.process.send_signal(signal.SIGTERM)
         for connection in waiting:
-            with closing(connection):
-                assert read(connection)[0].status == 200
+            assert read(connection)[0].status == 200
         assert server.process.wait(10) == 0
