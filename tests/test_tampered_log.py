@@ -218,3 +218,22 @@ async def test_a_retired_key_does_not_seal_again(house: House, alice: httpx2.Asy
 @pytest.mark.parametrize("name", ["\udcff.db", "n" * 300, "a\nb.db", "a\x00b"])
 async def test_a_name_that_no_file_can_have_is_refused_as_one(house: House, tmp_path: Path, name: str) -> None:
     assert (await command(house, "backup", file=f"{tmp_path}/{name}"))[0] == REFUSED
+
+
+async def test_a_restore_that_fails_at_its_very_end_leaves_a_damaged_store_its_log(
+    house: House, backed: Backed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = path_of(house.settings.database_url)
+    await house.stack.aclose()
+    path.write_bytes(b"no database " * 1000)
+    path.with_name(path.name + "-wal").write_bytes(b"its log")
+
+    def fails(self: Path, target: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched, pytest.raises(CopyFailed):
+        patched.setattr(Path, "replace", fails)
+        await restored(house, house.settings, backed.file, replace_store=True)
+    assert path.read_bytes() == b"no database " * 1000
+    assert path.with_name(path.name + "-wal").read_bytes() == b"its log"
+    assert list(path.parent.glob("*.before-*")) == []

@@ -1,8 +1,8 @@
 """`registry-credentials restore FILE`: a backup becomes the store again, and nobody who was signed in with it is.
 
 All is done in a copy, which takes the store's place at the very end: whenever a restore is interrupted, the store is the one before.
-The audit log goes on in a new chain. Its first row names where the backup ends, so that rows which were written after the backup, and
-which signed heads name, are known to be left behind by a restore.
+The audit log goes on in a new chain. Its first row and a signed note name where the backup ends, so that rows which were written after
+the backup, and which signed heads name, are known to be left behind by a restore.
 """
 
 import asyncio

@@ -82,32 +82,24 @@ class CredentialVersions:
             sealed = self._resealed(actor, credential_id, row)
         except SealBroken:
             return
-        copied = {name: row[name] for name in ("secret_version", "host", "auth_method", "username")}
         stored = {"stored_at": row["replaced_at"], "stored_by": row["replaced_by"], "kept_until": self._clock() + milliseconds}
-        value = {"sealed": sealed.blob, "kek_id": sealed.kek_id}
-        await transaction.insert(
-            "registry_credential_versions", {"id": new_id(), "registry_credential_id": credential_id, **copied, **value, **stored}
-        )
+        made = {"id": new_id(), "registry_credential_id": credential_id}
+        await transaction.insert("registry_credential_versions", {**made, **_value(row, sealed), **stored})
         kept = await transaction.fetch_all(_KEPT, {"credential": credential_id, "now": self._clock()})
         for surplus in kept[MOST:]:
             await self._destroy(transaction, actor, row["name"], surplus, f"more than {MOST} were kept")
 
     async def take(self, transaction: AccountTransaction, actor: Actor, credential: Credential, number: int) -> dict[str, object]:
         """Take a kept value out, in the transaction that makes it the current one again; its columns. Raises NotFound, SealBroken."""
-        row = await transaction.fetch_one(_ONE, {"credential": credential.id, "number": number, "now": self._clock()})
-        if row is None:
-            raise NotFound(f"Version {number} of this registry credential's value is not kept any more.")
+        row = await self._one(transaction, credential, number)
         sealed = self._resealed(actor, credential.id, row)
         await transaction.execute(_GONE, {"id": row["id"]})
-        copied = {name: row[name] for name in ("secret_version", "host", "auth_method", "username")}
-        return {**copied, "sealed": sealed.blob, "kek_id": sealed.kek_id}
+        return _value(row, sealed)
 
     async def destroy(self, actor: Actor, credential: Credential, number: int) -> None:
         """Destroy a kept value before its time. Raises NotFound."""
         async with self._database.account(actor.account_id).transaction() as transaction:
-            row = await transaction.fetch_one(_ONE, {"credential": credential.id, "number": number, "now": self._clock()})
-            if row is None:
-                raise NotFound(f"Version {number} of this registry credential's value is not kept any more.")
+            row = await self._one(transaction, credential, number)
             await self._destroy(transaction, actor, credential.name, row, "before its time")
 
     async def destroy_expired(self) -> int:
@@ -123,6 +115,12 @@ class CredentialVersions:
                 if await transaction.fetch_one(_GONE + " RETURNING id", {"id": row["id"]}) is not None:
                     await self._tell(transaction, timer, printable(str(row["name"])), row, "its time was over")
         return len(rows)
+
+    async def _one(self, transaction: AccountTransaction, credential: Credential, number: int) -> Row:
+        row = await transaction.fetch_one(_ONE, {"credential": credential.id, "number": number, "now": self._clock()})
+        if row is None:
+            raise NotFound(f"Version {number} of this registry credential's value is not kept any more.")
+        return row
 
     def _resealed(self, actor: Actor, credential_id: str, row: Row) -> Sealed:
         """The row's value under the key that seals now: a rotation that has passed will not come to it again. Raises SealBroken."""
@@ -140,6 +138,12 @@ class CredentialVersions:
             secret_version=row["secret_version"], detail=f"host {printable(str(row['host']))}; {why}",
         )  # fmt: skip
         await self._chain.append(transaction, actor, event)
+
+
+def _value(row: Row, sealed: Sealed) -> dict[str, object]:
+    """A value's columns, which both tables have."""
+    copied = {name: row[name] for name in ("secret_version", "host", "auth_method", "username")}
+    return {**copied, "sealed": sealed.blob, "kek_id": sealed.kek_id}
 
 
 def _version(row: Row) -> KeptVersion:

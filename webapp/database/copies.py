@@ -72,7 +72,7 @@ def replace_database(temporary: Path, path: Path, aside: Path) -> bool:
 
     Whenever this is interrupted, the old database is whole under one of the two names. Nobody has either of them open.
     """
-    made = temporary.stat().st_ino
+    put_aside: list[tuple[Path, Path]] = []
     try:
         there = path.exists()
         if os.geteuid() == 0:  # who restores as root leaves nothing that the server's own user cannot open
@@ -82,6 +82,7 @@ def replace_database(temporary: Path, path: Path, aside: Path) -> bool:
             name = path.with_name(path.name + ending)
             if name.exists():
                 _put_aside(name, aside.with_name(aside.name + ending))
+                put_aside.append((name, aside.with_name(aside.name + ending)))
         _sync(path.parent)
         # What is in its log goes into the old database first, so that it is whole under both names as long as it has both.
         with suppress(sqlite3.Error), closing(sqlite3.connect(path if there else ":memory:")) as old:
@@ -89,11 +90,14 @@ def replace_database(temporary: Path, path: Path, aside: Path) -> bool:
         for ending in ("-wal", "-shm"):  # before the new database has the name: what is in them is not of it
             path.with_name(path.name + ending).unlink(missing_ok=True)
         temporary.replace(path)
-        _sync(path.parent)
     except OSError as error:
-        if path.exists() and path.stat().st_ino != made:  # it is the old one still: no second name of it stays
-            remove_database(aside)
+        for name, second in put_aside:  # the old one goes on: whole, and under no second name
+            if name.exists():
+                second.unlink(missing_ok=True)
+            else:
+                second.rename(name)
         raise CopyFailed(f"{path} cannot be replaced ({error.strerror}).") from None
+    _sync(path.parent)
     return there
 
 

@@ -46,6 +46,7 @@ class Vault:
         self._keyring = keyring
         self.instance_id = instance_id
         self._wraps: Counter[int] = Counter()
+        self._signing_key = Ed25519PrivateKey.from_private_bytes(keyring.others["head"].reveal())  # made once
 
     def __repr__(self) -> str:
         return f"<Vault of {self.instance_id}>"
@@ -112,12 +113,12 @@ class Vault:
 
     def signature(self, purpose: str, data: bytes) -> bytes:
         """An Ed25519 signature (RFC 8032) with the key that signs heads; one purpose's signature is no other's. 64 bytes."""
-        return self._signing_key().sign(_signed(purpose, data))
+        return self._signing_key.sign(_signed(purpose, data))
 
     def is_signed(self, purpose: str, data: bytes, signature: bytes) -> bool:
         """Whether this installation has signed it for this purpose."""
         try:
-            self._signing_key().public_key().verify(signature, _signed(purpose, data))
+            self._signing_key.public_key().verify(signature, _signed(purpose, data))
         except (InvalidSignature, TypeError):  # TypeError: SQLite keeps text in a column of bytes, too
             return False
         return True
@@ -125,10 +126,7 @@ class Vault:
     @property
     def public_key(self) -> str:
         """What the signatures are verified with, in hexadecimal (RFC 8032, 32 bytes): no secret, and may be kept elsewhere."""
-        return self._signing_key().public_key().public_bytes_raw().hex()
-
-    def _signing_key(self) -> Ed25519PrivateKey:
-        return Ed25519PrivateKey.from_private_bytes(self._keyring.others["head"].reveal())
+        return self._signing_key.public_key().public_bytes_raw().hex()
 
     def cookie_mac(self, purpose: str, data: bytes) -> bytes:
         """HMAC-SHA-256 over what a cookie holds, under the token key; one purpose's MAC is no other's."""
