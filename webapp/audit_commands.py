@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from webapp.actor import Actor
 from webapp.audit.heads import Head, read_heads
 from webapp.audit.retention import cut
 from webapp.audit.verification import verify
-from webapp.clock import DAY
+from webapp.clock import DAY, in_words
 from webapp.command import DONE, REFUSED, Command, Outcome, Progress, Refusal, lines, unseen
 from webapp.store import Store
 
@@ -32,7 +31,7 @@ async def audit_verify(store: Store, command: Command, actor: Actor, progress: P
     if found.uncovered is None:
         told.append("The log is whole. Whether rows were cut off at its end, only a signed head can tell.")
     else:
-        told.append(f"The log is whole {'since' if since else 'up to'} the last head, of {_when(heads)}.")
+        told.append(f"The log is whole {'since' if since else 'up to'} the last head, of {in_words(max(head.at for head in heads))}.")
         told.append(f"Rows after that head, which none covers yet: {found.uncovered:,}.")
     return Outcome(DONE, lines(*told))
 
@@ -60,8 +59,3 @@ async def _heads(store: Store, named: str) -> Sequence[Head]:
 
 def _read(path: Path, store: Store, *, missing_is_empty: bool) -> Sequence[Head]:
     return () if missing_is_empty and not path.exists() else read_heads(path, store.vault)
-
-
-def _when(heads: Sequence[Head]) -> str:
-    moment = datetime.fromtimestamp(max(head.at for head in heads) / 1000, UTC)
-    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"

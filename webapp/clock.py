@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 Clock = Callable[[], int]
 """Gives the current Unix time in milliseconds, UTC."""
@@ -10,6 +11,12 @@ SECOND = 1000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+
+def in_words(at: int) -> str:
+    """A Unix time in milliseconds as people read it: `3 Nov 2026, 14:05 UTC`."""
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
 
 
 def system_clock() -> int:

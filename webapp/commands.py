@@ -4,12 +4,12 @@ import logging
 import os
 import pwd
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from webapp.actor import Actor
 from webapp.audit_commands import audit_cut, audit_verify
 from webapp.backup import backup
+from webapp.clock import in_words
 from webapp.command import DONE, FAULT, REFUSED, TRY_LATER, Command, Outcome, Progress, Refusal, lines, said
 from webapp.errors import AppError, ConfigurationError, Invalid, TooMany, Unavailable
 from webapp.kms_key import is_kms_key, parse_root_key
@@ -70,8 +70,7 @@ async def _bootstrap_token(store: Store, command: Command, actor: Actor) -> Outc
         lifetime=int(command.arguments["lifetime"]),
         allow_reenrolment=bool(command.arguments["allow_reenrolment"]),
     )
-    expires = datetime.fromtimestamp(token.expires_at / 1000, UTC)
-    until = f"{expires.day} {expires:%b %Y, %H:%M} UTC"
+    until = in_words(token.expires_at)
     if text is None:
         raise Refusal("The token was shown before.")
     return Outcome(DONE, text.reveal().decode("ascii") + "\n", f"It enrols agents until {until}. It is not shown again.\n")

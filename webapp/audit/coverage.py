@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from webapp.audit.heads import Head
 from webapp.audit.restores import Restore
 from webapp.audit.retention import Cut
+from webapp.clock import in_words
 from webapp.database import Row
 from webapp.names import printable
 
@@ -48,12 +48,12 @@ def problems(seen: Seen, cuts: Mapping[str, Cut]) -> Iterator[str]:
                 continue
             found = seen.macs.get((chain, seq))
             if found is not None and found != mac:
-                yield f"Row {seq:,} of chain {printable(chain)} is another one than the head of {_when(named_at)} names."
+                yield f"Row {seq:,} of chain {printable(chain)} is another one than the head of {in_words(named_at)} names."
             elif found is None and seq > last:
                 lost[seq] = named_at
         if lost:
             end = max(lost)
-            where = f"which the head of {_when(lost[end])} names"
+            where = f"which the head of {in_words(lost[end])} names"
             yield f"Rows {last + 1:,} to {end:,} of chain {printable(chain)}, {where}, were cut off at the end."
     for chain, end in ((chain, end) for restore in seen.restores for chain, end in restore.ends.items()):
         last = seen.lasts.get(chain, 0)
@@ -69,9 +69,9 @@ def problems(seen: Seen, cuts: Mapping[str, Cut]) -> Iterator[str]:
 def notes(seen: Seen, cuts: Mapping[str, Cut]) -> Iterator[str]:
     """What is missing, and is no tampering when there are no `problems`."""
     for chain, made in cuts.items():
-        yield f"Rows up to {made.seq:,} of chain {printable(chain)} were removed on {_when(made.at)}, with a signed note."
+        yield f"Rows up to {made.seq:,} of chain {printable(chain)} were removed on {in_words(made.at)}, with a signed note."
     for restore in seen.restores:
-        yield f"A backup was restored on {_when(restore.at)}."
+        yield f"A backup was restored on {in_words(restore.at)}."
         for chain, end in restore.ends.items():
             lost = max(seen.named.get(chain, {}), default=0)
             if lost > end:
@@ -95,8 +95,3 @@ def _is_removed(chain: str, seq: int, cuts: Mapping[str, Cut]) -> bool:
 def _is_left_behind(seen: Seen, chain: str, seq: int, named_at: int) -> bool:
     # A head of after the restore names what the backup held, and this has to be there.
     return any(named_at <= restore.at and restore.ends.get(chain, 0) < seq for restore in seen.restores)
-
-
-def _when(at: int) -> str:
-    moment = datetime.fromtimestamp(at / 1000, UTC)
-    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
