@@ -46,7 +46,7 @@ bench: venv-dev ## measure the hand-over against its peers, 15 minutes; ARGS="--
 
 lock: ## lock the dependencies anew after editing pyproject.toml; UPGRADE=--upgrade takes newer ones (needs uv)
 	@$(UV) lock $(UPGRADE)
-	@$(EXPORT) --no-default-groups --group build --output-file requirements.txt >/dev/null
+	@$(EXPORT) --no-default-groups --all-extras --group build --output-file requirements.txt >/dev/null
 	@$(EXPORT) --all-groups --all-extras --output-file requirements-dev.txt >/dev/null
 
 clean: ## remove what these commands made, but never the data

@@ -30,6 +30,7 @@ FOUNDATION = {
         "periodic",
         "records",
         "reference",
+        "registry",
         "setting_values",
         "settings",
         "withheld",

@@ -27,8 +27,10 @@ SEALED_TABLES = (
     SealedTable(
         "registry credential",
         "registry_credentials",
-        ("secret_version", "host", "auth_method"),
-        lambda row: credential.seal_context(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"]),
+        ("secret_version", "host", "auth_method", "parameters"),
+        lambda row: credential.seal_context(
+            row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"]
+        ),
     ),
     SealedTable(
         "secret",
@@ -46,9 +48,9 @@ SEALED_TABLES = (
     SealedTable(
         "kept version",
         "registry_credential_versions",
-        ("registry_credential_id", "secret_version", "host", "auth_method"),
+        ("registry_credential_id", "secret_version", "host", "auth_method", "parameters"),
         lambda row: credential.seal_context(
-            row["account_id"], row["registry_credential_id"], row["secret_version"], row["host"], row["auth_method"]
+            row["account_id"], row["registry_credential_id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"]
         ),
         passing=True,
     ),

@@ -20,7 +20,7 @@ NOW = 7
 
 def known(account_id: str = "alices", sealed: int = 400) -> Known:
     columns: list[Any] = [account_id, "agent", "rack", 1, "image", "ubuntu", "ghcr.io/u", None, None, "c", "c", "c", "ghcr.io", "password"]
-    intended = Intended(*columns, *["bot", bytes(sealed), 1])
+    intended = Intended(*columns, *["bot", "", bytes(sealed), 1, None, 0, None])
     return Known(b"mac", intended, revoked=False, claim=b"", place=b"")
 
 

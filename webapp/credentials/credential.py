@@ -8,22 +8,40 @@ from webapp.vault import SealContext
 GCP_USERNAME = "_json_key"
 """The user name that Google's registries take with a service account key."""
 
+GCP_TOKEN_USERNAME = "oauth2accesstoken"  # noqa: S105  a user name
+"""The user name that they take with an access token."""
+
+ECR_USERNAME = "AWS"
+"""The user name that Amazon ECR takes with a token."""
+
 
 class AuthMethod(StrEnum):
     """How a credential signs in."""
 
     PASSWORD = "password"  # noqa: S105  the method's name
     GCP_SERVICE_ACCOUNT_KEY = "gcp_service_account_key"
+    AWS_ECR = "aws_ecr"
 
     @property
     def label(self) -> str:
         """The method in the page's words."""
-        return "Password / Token" if self is AuthMethod.PASSWORD else "GCP service account key"
+        return _LABELS[self]
+
+
+_LABELS = {
+    AuthMethod.PASSWORD: "Password / Token",
+    AuthMethod.GCP_SERVICE_ACCOUNT_KEY: "GCP service account key",
+    AuthMethod.AWS_ECR: "Amazon ECR",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A registry credential as its row shows it. Times are Unix milliseconds, None means never; `images` is how many images use it."""
+    """A registry credential as its row shows it. Times are Unix milliseconds, None means never; `images` is how many images use it.
+
+    `parameters` are those of `parameters.py`. `expiry_source` is "value" where `expires_at` was read from the value, "typed" where a
+    member said so, "" for none.
+    """
 
     id: str
     name: str
@@ -31,7 +49,10 @@ class Credential:
     host: str
     auth_method: AuthMethod
     username: str
+    parameters: str
     secret_version: int
+    expires_at: int | None
+    expiry_source: str
     version: int
     updated_at: int
     updated_by: str
@@ -51,8 +72,12 @@ class CredentialFields:
     host: str
     auth_method: AuthMethod
     username: str
+    parameters: str = ""
+    expires_at: int | None = None
+    expiry_source: str = ""
 
 
-def seal_context(account_id: str, record_id: str, secret_version: int, host: str, auth_method: str) -> SealContext:
-    """The place that a credential's value is sealed to: its row, its version, its host and its method."""
-    return SealContext(account_id, "registry_credentials", record_id, "sealed", secret_version, (host, str(auth_method)))
+def seal_context(account_id: str, record_id: str, secret_version: int, host: str, auth_method: str, parameters: str = "") -> SealContext:
+    """The place that a credential's value is sealed to: its row, its version, its host, its method and the method's parameters."""
+    binding = (host, str(auth_method), parameters) if parameters else (host, str(auth_method))
+    return SealContext(account_id, "registry_credentials", record_id, "sealed", secret_version, binding)

@@ -23,7 +23,8 @@ ORDERS = {
 }
 
 _SELECT = (
-    "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.secret_version, c.version,"
+    "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.parameters, c.secret_version, c.expires_at,"
+    " c.expiry_source, c.version,"
     " c.updated_at, c.updated_by, c.replaced_at, c.replaced_by, v.last_used_at,"
     " (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
     " FROM registry_credentials c JOIN registry_credential_activity v ON v.registry_credential_id = c.id"
@@ -156,7 +157,8 @@ class CredentialRepository:
         raise Invalid({"registry_url": sentence})
 
     def _seal(self, actor: Actor, credential_id: str, secret_version: int, fields: CredentialFields, secret: Secret) -> Sealed:
-        return self._vault.seal(secret, seal_context(actor.account_id, credential_id, secret_version, fields.host, fields.auth_method))
+        place = seal_context(actor.account_id, credential_id, secret_version, fields.host, fields.auth_method, fields.parameters)
+        return self._vault.seal(secret, place)
 
 
 def _refuse_collecting(stored: Credential, fields: CredentialFields, secret: Secret | None) -> None:
@@ -182,7 +184,7 @@ def _credential(row: Row) -> Credential:
 
 
 def _columns(fields: CredentialFields) -> dict[str, object]:
-    names = ("name", "name_key", "description", "host", "username")
+    names = ("name", "name_key", "description", "host", "username", "parameters", "expires_at", "expiry_source")
     return {name: getattr(fields, name) for name in names} | {"auth_method": str(fields.auth_method)}
 
 

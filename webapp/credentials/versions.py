@@ -43,6 +43,9 @@ _GONE = "DELETE FROM registry_credential_versions WHERE account_id = :account_id
 
 _TIMER = "timer"
 
+_VALUE = ("secret_version", "host", "auth_method", "username", "parameters", "expires_at", "expiry_source")
+"""What a value is kept with, and comes back with."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeptVersion:
@@ -124,7 +127,7 @@ class CredentialVersions:
 
     def _resealed(self, actor: Actor, credential_id: str, row: Row) -> Sealed:
         """The row's value under the key that seals now: a rotation that has passed will not come to it again. Raises SealBroken."""
-        place = seal_context(actor.account_id, credential_id, row["secret_version"], row["host"], row["auth_method"])
+        place = seal_context(actor.account_id, credential_id, row["secret_version"], row["host"], row["auth_method"], row["parameters"])
         self._vault.open(row["sealed"], place)  # what does not open is worth nothing
         return self._vault.rewrap(row["sealed"], place)
 
@@ -142,7 +145,7 @@ class CredentialVersions:
 
 def _value(row: Row, sealed: Sealed) -> dict[str, object]:
     """A value's columns, which both tables have."""
-    copied = {name: row[name] for name in ("secret_version", "host", "auth_method", "username")}
+    copied = {name: row[name] for name in _VALUE}
     return {**copied, "sealed": sealed.blob, "kek_id": sealed.kek_id}
 
 

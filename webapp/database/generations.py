@@ -16,6 +16,8 @@ QUIET = frozenset(
         "audit_restores",
         "env_imports",
         "form_nonces",
+        "image_activity",
+        "minted_tokens",
         "provision_results",
         "registry_credential_activity",
         "registry_credential_versions",

@@ -8,7 +8,7 @@ class Intended:
     """What an agent is to be handed. The value is still sealed.
 
     `image_id` is None when no image is chosen; `credential_id` is None when the image needs none, or when the one that it needs
-    (`needed_id`) is not there. Times are Unix milliseconds.
+    (`needed_id`) is not there. Times are Unix milliseconds. `pin_digest` is 1 where the reference is handed over with `pinned_digest`.
     """
 
     account_id: str
@@ -26,8 +26,12 @@ class Intended:
     host: str
     auth_method: str
     username: str
+    parameters: str
     sealed: bytes
     secret_version: int
+    expires_at: int | None
+    pin_digest: int
+    pinned_digest: str | None
 
     @property
     def image_host(self) -> str:

@@ -27,8 +27,8 @@ from webapp.withheld import withhold
 # The columns are in the order of Intended's, behind those that only the check of the token reads.
 _INTENDED = (
     "SELECT t.accessor, t.mac, COALESCE(t.revoked_at, g.revoked_at), t.account_id, t.agent_id, g.name, t.used_at, i.id, i.name,"
-    " i.reference, i.withdrawn_at, i.user_data, i.registry_credential_id, c.id, c.name, c.host, c.auth_method, c.username, c.sealed,"
-    " c.secret_version"
+    " i.reference, i.withdrawn_at, i.user_data, i.registry_credential_id, c.id, c.name, c.host, c.auth_method, c.username, c.parameters,"
+    " c.sealed, c.secret_version, c.expires_at, i.pin_digest, i.pinned_digest"
     " FROM agent_tokens t JOIN agents g ON g.id = t.agent_id AND g.account_id = t.account_id"
     " LEFT JOIN images i ON i.id = COALESCE(g.image_id, (SELECT a.default_image_id FROM accounts a WHERE a.id = t.account_id))"
     " AND (i.account_id = t.account_id OR i.account_id IS NULL)"
@@ -143,7 +143,12 @@ class ProvisionRepository:
         place = None
         if intended.credential_id is not None:
             context = seal_context(
-                intended.account_id, intended.credential_id, intended.secret_version, intended.host, intended.auth_method
+                intended.account_id,
+                intended.credential_id,
+                intended.secret_version,
+                intended.host,
+                intended.auth_method,
+                intended.parameters,
             )
             try:
                 place = self._vault.place(context)
@@ -201,13 +206,15 @@ class ProvisionRepository:
         if handed["object_kind"] != "registry_credential":
             return []
         row = await transaction.fetch_one(
-            "SELECT id, host, auth_method, username, sealed FROM registry_credentials"
+            "SELECT id, host, auth_method, username, parameters, sealed FROM registry_credentials"
             " WHERE account_id = :account_id AND id = :id AND secret_version = :version",
             {"id": handed["object_id"], "version": handed["secret_version"]},
         )
         if row is None:
             return []
-        context = seal_context(transaction.account_id, row["id"], handed["secret_version"], row["host"], row["auth_method"])
+        context = seal_context(
+            transaction.account_id, row["id"], handed["secret_version"], row["host"], row["auth_method"], row["parameters"]
+        )
         return [form for value in self._opened(row["sealed"], context) for form in (_basic(row["username"], value), value)]
 
     async def _secrets_of(self, transaction: AccountTransaction, handed: Row) -> list[str]:
