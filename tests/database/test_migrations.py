@@ -44,7 +44,7 @@ async def test_when_agents_were_seen_and_credentials_used_moves_to_tables_of_its
         agents = await database.fetch_all("SELECT * FROM agent_activity ORDER BY agent_id")
         assert [tuple(row.values()) for row in agents] == [("new", "a", *[None] * 4), ("seen", "a", 5, "failed", 6, "no space left")]
         credentials = await database.fetch_all("SELECT * FROM registry_credential_activity")
-        assert [tuple(row.values()) for row in credentials] == [("used", "a", 7)]
+        assert [tuple(row.values())[:3] for row in credentials] == [("used", "a", 7)]
         assert await migrate(database, system_clock) == []
         async with database.transaction() as transaction:
             await transaction.execute("DELETE FROM registry_credentials")
