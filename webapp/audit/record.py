@@ -56,6 +56,7 @@ ACTIONS = {
     "registry_credential.destroy": "Registry credential's old value destroyed",
     "registry_credential.delete": "Registry credential deleted",
     "registry_credential.release": "Registry credential handed over",
+    "registry_credential.test": "Registry credential tested",
     "secret.create": "Secret created",
     "secret.update": "Secret changed",
     "secret.replace": "Secret's value replaced",

@@ -1,5 +1,7 @@
 """Registry credentials in the database: values go in sealed, and come out only at the hand-over."""
 
+from dataclasses import dataclass
+
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import HOUR, Clock
@@ -34,6 +36,15 @@ _SELECT = (
 _NEWEST = "SELECT newest_secret_version AS newest FROM registry_credentials WHERE account_id = :account_id AND id = :id"
 
 
+@dataclass(frozen=True, slots=True)
+class ImageUsing:
+    """An image that uses a credential, with its canonical reference."""
+
+    id: str
+    name: str
+    reference: str
+
+
 class CredentialRepository:
     """The account's registry credentials."""
 
@@ -62,6 +73,22 @@ class CredentialRepository:
             {"id": credential_id, "limit": MOST_IMAGES},
         )
         return [(row["id"], row["name"]) for row in rows]
+
+    async def references_using(self, actor: Actor, credential_id: str, most: int) -> list[ImageUsing]:
+        """The images that use it with their references, by name, at most so many."""
+        rows = await self._database.account(actor.account_id).fetch_all(
+            "SELECT id, name, reference FROM images WHERE account_id = :account_id AND registry_credential_id = :id"
+            " ORDER BY name_key LIMIT :most",
+            {"id": credential_id, "most": most},
+        )
+        return [ImageUsing(**row) for row in rows]
+
+    async def note_test(self, actor: Actor, stored: Credential | None, fields: CredentialFields, found: str) -> None:
+        """Write down that a value was tested, and what was found: of a draft under the name that was typed."""
+        record_id, name = ("", fields.name) if stored is None else (stored.id, stored.name)
+        event = Event("registry_credential.test", "registry_credential", record_id, name, detail=found)
+        async with self._database.account(actor.account_id).transaction() as transaction:
+            await self._chain.append(transaction, actor, event)
 
     async def add(self, actor: Actor, fields: CredentialFields, secret: Secret, nonce: str = "") -> tuple[Credential, bool]:
         """Store a registry credential; returns it, and whether it is new: a nonce that was spent leads to the one that it made.
