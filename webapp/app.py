@@ -16,6 +16,7 @@ from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
 from webapp.agents.routes import ROUTES as AGENTS
 from webapp.audit.exporting import Heads, exported
 from webapp.audit.routes import ROUTES as AUDIT
+from webapp.credentials.delete_routes import ROUTES as CREDENTIAL_DELETION
 from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.encryption.routes import ROUTES as ENCRYPTION
 from webapp.errors import AppError
@@ -43,6 +44,7 @@ ROUTES: list[BaseRoute] = [
     *HEALTH,
     *ACCOUNTS,
     *CREDENTIALS,
+    *CREDENTIAL_DELETION,
     *IMPORTS,
     *SECRETS,
     *IMAGES,

@@ -6,6 +6,7 @@ from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import HOUR, Clock
 from webapp.credentials.credential import AuthMethod, Credential, CredentialFields, seal_context
+from webapp.credentials.deletion import CredentialDeletion
 from webapp.credentials.versions import CredentialVersions
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Invalid, NotFound
@@ -54,6 +55,7 @@ class CredentialRepository:
         self._chain = chain
         self._clock = clock
         self.versions = CredentialVersions(database, vault, chain, clock)
+        self.deletion = CredentialDeletion(database, chain, clock)
 
     async def page(self, actor: Actor, wanted: Wanted = FIRST_PAGE) -> Page[Credential]:
         """A page of the registry credentials, in one of ORDERS; those that are searched for come by name."""
@@ -147,15 +149,6 @@ class CredentialRepository:
             event = Event("registry_credential.roll_back", "registry_credential", stored.id, stored.name, number, detail=detail)
             await self._chain.append(transaction, actor, event)
         return await self.get(actor, credential_id)
-
-    async def delete(self, actor: Actor, credential_id: str) -> None:
-        """Delete a registry credential that no image uses. Raises NotFound, Conflict while one does."""
-        async with self._database.account(actor.account_id).transaction() as transaction:
-            stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
-            if stored.images:
-                raise Conflict(f"The registry credential {stored.name} is in use, so it cannot be deleted.", "registry-credential-in-use")
-            await transaction.execute("DELETE FROM registry_credentials WHERE account_id = :account_id AND id = :id", {"id": credential_id})
-            await self._chain.append(transaction, actor, _event("delete", credential_id, stored.name, stored.secret_version, stored.host))
 
     async def _write(
         self, transaction: AccountTransaction, actor: Actor, stored: Credential, fields: CredentialFields, secret: Secret | None, keep: int

@@ -16,6 +16,7 @@ NOTICES = {
     "credential-rolled-back": "Rolled back. The value that was replaced is kept for an hour.",
     "version-destroyed": "The old value is destroyed.",
     "credential-deleted": "Registry credential deleted.",
+    "credential-moved": "Registry credential deleted. Its images use the other one now.",
     "secret-created": "Secret stored. Its value is sealed and never shown again.",
     "secret-saved": "Secret saved.",
     "secret-replaced": "Secret saved, and its value replaced.",
