@@ -14,6 +14,7 @@ from webapp.ids import new_id
 from webapp.nonce import spend_nonce
 from webapp.records import BY_NAME, FIRST_PAGE, Order, Page, Wanted, page_of, refuse_stale, unique_name
 from webapp.reference import same_registry
+from webapp.registry.outcomes import pulls_of
 from webapp.vault import SealBroken, Sealed, Secret, Vault
 
 MOST_IMAGES = 500
@@ -29,6 +30,7 @@ _SELECT = (
     "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.parameters, c.secret_version, c.expires_at,"
     " c.expiry_source, c.version,"
     " c.updated_at, c.updated_by, c.replaced_at, c.replaced_by, v.last_used_at,"
+    " v.last_pulled_at, v.last_failed_at, v.last_failure_kind, v.last_failed_agent,"
     " (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
     " FROM registry_credentials c JOIN registry_credential_activity v ON v.registry_credential_id = c.id"
     " WHERE c.account_id = :account_id"
@@ -199,8 +201,8 @@ def _found(row: Row | None) -> Credential:
 
 
 def _credential(row: Row) -> Credential:
-    values = {name: row[name] for name in Credential.__dataclass_fields__ if name != "auth_method"}
-    return Credential(auth_method=AuthMethod(row["auth_method"]), **values)
+    values = {name: row[name] for name in Credential.__dataclass_fields__ if name not in ("auth_method", "pulls")}
+    return Credential(auth_method=AuthMethod(row["auth_method"]), pulls=pulls_of(row), **values)
 
 
 def _columns(fields: CredentialFields) -> dict[str, object]:
