@@ -30,3 +30,13 @@ def pinned_digest(image: Image, fields: ImageFields, checked: Checked | None) ->
     if image.pin_digest:
         return image.pinned_digest
     return checked.digest if checked is not None and checked.works and checked.reference == fields.reference else None
+
+
+def pinned_reference(reference: str, digest: str) -> str:
+    """The canonical reference with this digest in the place of its tag: `ghcr.io/acme/ubuntu@sha256:…`.
+
+    Without the tag, since skopeo, and what else is made of containers/image, takes none beside a digest
+    (https://github.com/containers/image/issues/1736); docker, podman and containerd take this form, too.
+    """
+    head, slash, last = reference.partition("@")[0].rpartition("/")
+    return f"{head}{slash}{last.partition(':')[0]}@{digest}"

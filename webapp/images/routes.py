@@ -186,6 +186,7 @@ async def _edit_page(
         "version": image.version if version is None else version,
         "changes": _differences(image, typed) if stale else [],
         "use": await _repository(request).use(actor(request), image.id),
+        "check_errors": {},
         "checked": await _repository(request).last_check(actor(request), image.id),
         "fresh": is_fresh(request),
     }

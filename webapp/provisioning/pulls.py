@@ -2,6 +2,7 @@
 
 from webapp.actor import Actor
 from webapp.database import AccountTransaction, Row
+from webapp.images.pinning import pinned_reference
 from webapp.names import key_of
 from webapp.provisioning.result import Result
 from webapp.registry.attribution import kind_of
@@ -66,16 +67,10 @@ async def _image_of(transaction: AccountTransaction, handed: Row) -> str | None:
     name = _said(handed).rpartition(", ")[0].removeprefix("image ")
     rows = await transaction.fetch_all(_NAMED, {"key": key_of(name)})
     reference = reference_of(handed)
+    digest = reference.partition("@")[2]
     exact = [row["id"] for row in rows if row["reference"] == reference]
-    pinned = [row["id"] for row in rows if _repository(row["reference"]) == _repository(reference)]
+    pinned = [row["id"] for row in rows if pinned_reference(row["reference"], digest) == reference]
     return next(iter(exact or pinned), None)
-
-
-def _repository(reference: str) -> str:
-    """A canonical reference without its tag and its digest."""
-    without_digest = reference.partition("@")[0]
-    head, slash, last = without_digest.rpartition("/")
-    return head + slash + last.partition(":")[0]
 
 
 def _said(handed: Row) -> str:

@@ -14,6 +14,7 @@ from webapp.clock import Clock
 from webapp.credentials.credential import seal_context
 from webapp.database import MOST_IN_A_BATCH, AccountTransaction, Batch, Database, Done, Row, Values, Write
 from webapp.errors import Conflict, NotFound
+from webapp.images.pinning import pinned_reference
 from webapp.log import redact
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import NOWHERE, KeptRows, Known
@@ -133,6 +134,8 @@ class ProvisionRepository:
     def _made_ready(self, token: Token, row: tuple[Any, ...]) -> Known:
         _, mac, revoked_at, *columns = row
         intended = Intended(*columns)
+        if intended.pin_digest and intended.pinned_digest is not None:
+            intended.reference = pinned_reference(intended.reference, intended.pinned_digest)
         claim = self._vault.claim(token, owner=intended.agent_id, account_id=intended.account_id, expires_at=None)
         place = None
         if intended.credential_id is not None:

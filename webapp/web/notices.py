@@ -28,6 +28,7 @@ NOTICES = {
     "variables-imported": "Variables imported.",
     "image-created": "Image created.",
     "image-saved": "Image saved.",
+    "image-checked": "Checked. What was found is below.",
     "image-deleted": "Image deleted.",
     "agent-saved": "Agent saved.",
     "agent-revoked": "Agent revoked. Its token no longer works.",
