@@ -26,6 +26,7 @@ from webapp.provisioning.activity import written_soon
 from webapp.provisioning.provision import Parts
 from webapp.provisioning.routes import PROVISION, hand_over_directly
 from webapp.provisioning.routes import ROUTES as PROVISIONING
+from webapp.registry.dialer import Dialer
 from webapp.secrets.import_routes import ROUTES as IMPORTS
 from webapp.secrets.repository import NamedValueRepository
 from webapp.secrets.routes import ROUTES as SECRETS
@@ -98,4 +99,5 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
         lifespan=lifespan,
     )
     app.state.settings = settings
+    app.state.dialer = Dialer.of(settings)
     return app
