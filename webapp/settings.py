@@ -13,6 +13,7 @@ from pathlib import Path
 
 from webapp.errors import ConfigurationError
 from webapp.kms_key import KmsKey, parse_root_key, parse_service
+from webapp.registry.allowed import AllowedRealms, Origin, parse_realms, parse_registries
 from webapp.setting_values import (
     default_public_url,
     is_loopback,
@@ -48,6 +49,9 @@ VARIABLES = {
     "WEBAPP_OFFICIAL_IMAGES_FILE": "JSON with the official images (none)",
     "WEBAPP_AUDIT_HEADS": "where signed heads of the audit log go: a file, a URL, or none (<data directory>-heads/heads.jsonl)",
     "WEBAPP_AUDIT_HEADS_TOKEN": "the bearer token for that URL (none); or WEBAPP_AUDIT_HEADS_TOKEN_FILE",
+    "WEBAPP_ALLOWED_REGISTRIES": "registries that may be in a private network, with commas between; http:// before one without TLS (none)",
+    "WEBAPP_ALLOWED_REALMS": "whom else a registry may send its clients to for signing in: REGISTRY=HOST, with commas between (none)",
+    "WEBAPP_REGISTRY_CA_FILE": "certificates to trust for registries, besides the system's, PEM (none)",
     "WEBAPP_LOG_LEVEL": "debug, info, warning or error (info)",
 }
 """Every variable, with its meaning and, in brackets, its default; the command line's help shows this."""
@@ -84,6 +88,9 @@ class Settings:
     audit_heads: str
     """The path or the URL; empty for none."""
     audit_heads_token: str = field(repr=False)
+    allowed_registries: frozenset[Origin]
+    allowed_realms: AllowedRealms
+    registry_ca_file: Path | None
     log_level: str
 
     @classmethod
@@ -119,6 +126,9 @@ class Settings:
             official_images_file=read(environ, "WEBAPP_OFFICIAL_IMAGES_FILE", parse_readable, None),
             audit_heads=read(environ, "WEBAPP_AUDIT_HEADS", parse_sink, str(data_dir.with_name(data_dir.name + "-heads") / "heads.jsonl")),
             audit_heads_token=read(environ, "WEBAPP_AUDIT_HEADS_TOKEN", parse_token, "", secret=True),
+            allowed_registries=read(environ, "WEBAPP_ALLOWED_REGISTRIES", parse_registries, frozenset()),
+            allowed_realms=read(environ, "WEBAPP_ALLOWED_REALMS", parse_realms, {}),
+            registry_ca_file=read(environ, "WEBAPP_REGISTRY_CA_FILE", parse_readable, None),
             log_level=read(environ, "WEBAPP_LOG_LEVEL", parse_log_level, "info"),
         )
         _refuse_contradictions(settings)

@@ -18,6 +18,7 @@ from webapp.check import CheckReport, check_store
 from webapp.clock import Clock, system_clock
 from webapp.command import Progress, unseen
 from webapp.credentials.repository import CredentialRepository
+from webapp.credentials.sign_ins import SignIns
 from webapp.database import Database, Transaction, inspect
 from webapp.database.lock import store_lock
 from webapp.database.migrations import VERSIONS_SQL, migrate, refuse_newer
@@ -61,6 +62,7 @@ class Store:
     clock: Clock
     accounts: AccountRepository
     credentials: CredentialRepository
+    sign_ins: SignIns
     secrets: NamedValueRepository
     variables: NamedValueRepository
     imports: ImportRepository
@@ -119,6 +121,7 @@ async def open_locked_store(
             clock=clock,
             accounts=AccountRepository(database, vault, chain, clock),
             credentials=CredentialRepository(database, vault, chain, clock),
+            sign_ins=SignIns(database, vault),
             secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
             variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
             imports=imports,

@@ -68,6 +68,8 @@ ACTIONS = {
     "image.create": "Image created",
     "image.update": "Image changed",
     "image.delete": "Image deleted",
+    "image.check": "Image checked at its registry",
+    "image.pin": "Image's digest pinned",
     "image.hand_over": "Public image handed over",
     "bootstrap_token.create": "Bootstrap token created",
     "bootstrap_token.revoke": "Bootstrap token revoked",

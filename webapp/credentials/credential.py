@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from webapp.registry.outcomes import Pulls
 from webapp.vault import SealContext
 
 GCP_USERNAME = "_json_key"
@@ -59,6 +60,7 @@ class Credential:
     replaced_at: int
     replaced_by: str
     last_used_at: int | None
+    pulls: Pulls
     images: int
 
 

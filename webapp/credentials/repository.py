@@ -6,6 +6,7 @@ from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import HOUR, Clock
 from webapp.credentials.credential import AuthMethod, Credential, CredentialFields, seal_context
+from webapp.credentials.deletion import CredentialDeletion
 from webapp.credentials.versions import CredentialVersions
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Invalid, NotFound
@@ -13,6 +14,7 @@ from webapp.ids import new_id
 from webapp.nonce import spend_nonce
 from webapp.records import BY_NAME, FIRST_PAGE, Order, Page, Wanted, page_of, refuse_stale, unique_name
 from webapp.reference import same_registry
+from webapp.registry.outcomes import pulls_of
 from webapp.vault import SealBroken, Sealed, Secret, Vault
 
 MOST_IMAGES = 500
@@ -28,6 +30,7 @@ _SELECT = (
     "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.parameters, c.secret_version, c.expires_at,"
     " c.expiry_source, c.version,"
     " c.updated_at, c.updated_by, c.replaced_at, c.replaced_by, v.last_used_at,"
+    " v.last_pulled_at, v.last_failed_at, v.last_failure_kind, v.last_failed_agent,"
     " (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
     " FROM registry_credentials c JOIN registry_credential_activity v ON v.registry_credential_id = c.id"
     " WHERE c.account_id = :account_id"
@@ -54,6 +57,7 @@ class CredentialRepository:
         self._chain = chain
         self._clock = clock
         self.versions = CredentialVersions(database, vault, chain, clock)
+        self.deletion = CredentialDeletion(database, chain, clock)
 
     async def page(self, actor: Actor, wanted: Wanted = FIRST_PAGE) -> Page[Credential]:
         """A page of the registry credentials, in one of ORDERS; those that are searched for come by name."""
@@ -148,15 +152,6 @@ class CredentialRepository:
             await self._chain.append(transaction, actor, event)
         return await self.get(actor, credential_id)
 
-    async def delete(self, actor: Actor, credential_id: str) -> None:
-        """Delete a registry credential that no image uses. Raises NotFound, Conflict while one does."""
-        async with self._database.account(actor.account_id).transaction() as transaction:
-            stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
-            if stored.images:
-                raise Conflict(f"The registry credential {stored.name} is in use, so it cannot be deleted.", "registry-credential-in-use")
-            await transaction.execute("DELETE FROM registry_credentials WHERE account_id = :account_id AND id = :id", {"id": credential_id})
-            await self._chain.append(transaction, actor, _event("delete", credential_id, stored.name, stored.secret_version, stored.host))
-
     async def _write(
         self, transaction: AccountTransaction, actor: Actor, stored: Credential, fields: CredentialFields, secret: Secret | None, keep: int
     ) -> None:
@@ -206,8 +201,8 @@ def _found(row: Row | None) -> Credential:
 
 
 def _credential(row: Row) -> Credential:
-    values = {name: row[name] for name in Credential.__dataclass_fields__ if name != "auth_method"}
-    return Credential(auth_method=AuthMethod(row["auth_method"]), **values)
+    values = {name: row[name] for name in Credential.__dataclass_fields__ if name not in ("auth_method", "pulls")}
+    return Credential(auth_method=AuthMethod(row["auth_method"]), pulls=pulls_of(row), **values)
 
 
 def _columns(fields: CredentialFields) -> dict[str, object]:

@@ -10,7 +10,7 @@ from webapp.credentials.forms import LABELS, CredentialForm, ParsedCredential, p
 from webapp.credentials.repository import ORDERS, CredentialRepository
 from webapp.credentials.service_account_key import check_key_file
 from webapp.credentials.versions import KEEPING, USUAL
-from webapp.errors import Conflict, Invalid, NotFound, Stale
+from webapp.errors import Invalid, NotFound, Stale
 from webapp.nonce import new_nonce
 from webapp.records import FIRST_PAGE, Wanted
 from webapp.web.addresses import address, list_context, wanted_page
@@ -151,20 +151,6 @@ def _number(request: Request) -> int:
     return int(text)
 
 
-async def ask_delete(request: Request) -> Response:
-    """The confirmation before a registry credential is deleted, or the images that use it."""
-    return await _delete_page(request)
-
-
-async def delete(request: Request) -> Response:
-    """Delete a registry credential; 409 with the list of images while it is in use."""
-    try:
-        await _repository(request).delete(actor(request), request.path_params["id"])
-    except Conflict:
-        return await _delete_page(request, status=409)
-    return done(request, "/registry-credentials", "credential-deleted")
-
-
 async def _list_context(request: Request, wanted: Wanted) -> dict[str, object]:
     wanted = replace(wanted, order=wanted.order if wanted.order in ORDERS and not wanted.query else "")
     found = await _repository(request).page(actor(request), wanted)
@@ -219,12 +205,6 @@ async def _edit_page(
     return render(request, "credentials/edit.html", context, fragment=fragment, status=status)
 
 
-async def _delete_page(request: Request, status: int = 200) -> Response:
-    credential = await _repository(request).get(actor(request), request.path_params["id"])
-    context = {"credential": credential, "images": await _repository(request).images_using(actor(request), credential.id)}
-    return render(request, "credentials/delete.html", context, fragment="credentials/_delete.html", status=status)
-
-
 def _differences(credential: Credential, typed: CredentialForm) -> list[tuple[str, str]]:
     stored = CredentialForm.of(credential)
     changed = [(LABELS[name], getattr(stored, name)) for name in CredentialForm.__slots__ if getattr(stored, name) != getattr(typed, name)]
@@ -269,6 +249,4 @@ ROUTES = [
         name="registry-credential-version-destroy",
         methods=["POST"],
     ),
-    page("/registry-credentials/{id}/delete", ask_delete, needs=Permission.EDIT, name="registry-credential-ask-delete"),
-    page("/registry-credentials/{id}/delete", delete, needs=Permission.EDIT, name="registry-credential-delete", methods=["POST"]),
 ]

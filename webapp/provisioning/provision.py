@@ -157,6 +157,17 @@ async def provision(token: Token, address: str | None, request_id: str | None, p
 
 def refuse(intended: Intended) -> None:
     """Raise Conflict, with a code and a sentence that says what to do, when there is nothing to hand over."""
+    refuse_image(intended)
+    if intended.pin_digest and intended.pinned_digest is None:
+        raise Conflict(
+            f"The image {intended.image_name} is to be pinned to the digest that a check has found, and none has found one yet."
+            " Press Check now on the image's page.",
+            "not-checked",
+        )
+
+
+def refuse_image(intended: Intended) -> None:
+    """As `refuse`, for a check, which may find the digest that is to be pinned."""
     if intended.image_id is None:
         raise Conflict(
             "No image is chosen for this agent, and the account has no default image. Choose one on the agent's page.", "no-image"

@@ -14,10 +14,12 @@ from webapp.clock import Clock
 from webapp.credentials.credential import seal_context
 from webapp.database import MOST_IN_A_BATCH, AccountTransaction, Batch, Database, Done, Row, Values, Write
 from webapp.errors import Conflict, NotFound
+from webapp.images.pinning import pinned_reference
 from webapp.log import redact
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import NOWHERE, KeptRows, Known
 from webapp.provisioning.provision_id import place_of
+from webapp.provisioning.pulls import failure_kind, note_pull, reference_of
 from webapp.provisioning.result import Result
 from webapp.secrets import named_value
 from webapp.vault import SealBroken, SealContext, Token, Vault
@@ -45,20 +47,13 @@ _USED = (
 
 
 _HANDED = (
-    "SELECT action, object_kind, object_id, detail, secret_version FROM audit_log WHERE account_id = :account_id AND at = :at"
+    "SELECT action, object_kind, object_id, object_name, detail, secret_version FROM audit_log WHERE account_id = :account_id AND at = :at"
     " AND seq = :number AND actor_id = :agent_id AND decision = 'allowed' AND action IN ('registry_credential.release', 'image.hand_over')"
 )
 """The row of a hand-over, by what its id holds."""
 
 _READ = re.compile(r"secrets\.(\w+) \(version (\d+)\)", re.ASCII)
 _LARGEST = 2**63 - 1
-
-
-def _reference(handed: Row) -> str:
-    """The reference that was handed over, out of what `provision._event` wrote."""
-    detail = str(handed["detail"])
-    said = detail.rpartition("; user data")[0] or detail
-    return said.rpartition(", ")[2] if handed["action"] == "registry_credential.release" else said.partition(", ")[0]
 
 
 async def _handed(transaction: AccountTransaction, agent: Actor, at: int, number: int) -> Row | None:
@@ -139,6 +134,8 @@ class ProvisionRepository:
     def _made_ready(self, token: Token, row: tuple[Any, ...]) -> Known:
         _, mac, revoked_at, *columns = row
         intended = Intended(*columns)
+        if intended.pin_digest and intended.pinned_digest is not None:
+            intended.reference = pinned_reference(intended.reference, intended.pinned_digest)
         claim = self._vault.claim(token, owner=intended.agent_id, account_id=intended.account_id, expires_at=None)
         place = None
         if intended.credential_id is not None:
@@ -182,16 +179,22 @@ class ProvisionRepository:
                 raise Conflict(
                     f"This provision was reported before, as {earlier['outcome']}. A result stands once it is given.", "result-stands"
                 )
-            told = {"outcome": result.outcome, "digest": result.digest, "error": result.error}
+            kind = failure_kind(result)
+            told = {"outcome": result.outcome, "digest": result.digest, "error": result.error, "kind": kind}
             made = {"id": result.provision_id, "agent_id": agent.id, "handed_at": handed_at, "reported_at": now}
             await transaction.insert("provision_results", {**made, **told})
             await transaction.execute(
-                "UPDATE agent_activity SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error"
+                "UPDATE agent_activity SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error,"
+                " last_failure_kind = :kind"
                 " WHERE account_id = :account_id AND agent_id = :agent_id AND NOT EXISTS (SELECT 1 FROM provision_results"
                 " WHERE account_id = :account_id AND agent_id = :agent_id AND handed_at > :handed_at)",
-                {"now": now, "outcome": result.outcome, "error": result.error, "agent_id": agent.id, "handed_at": handed_at},
-            )
-            detail = f"{result.outcome}: {_reference(handed)}" + (f" {result.digest}" if result.digest else "")
+                {
+                    "now": now, "outcome": result.outcome, "error": result.error, "kind": kind, "agent_id": agent.id,
+                    "handed_at": handed_at,
+                },
+            )  # fmt: skip
+            await note_pull(transaction, agent, handed, result, handed_at)
+            detail = f"{result.outcome}: {reference_of(handed)}" + (f" {result.digest}" if result.digest else "")
             await self._chain.append(transaction, agent, Event("agent.report", "agent", agent.id, agent.label, detail=detail[:500]))
         return True
 

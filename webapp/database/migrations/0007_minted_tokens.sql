@@ -33,8 +33,10 @@ CREATE TABLE minted_tokens (
 
 CREATE INDEX minted_tokens_kek ON minted_tokens (kek_id);
 
--- What agents report of pulls, by the kinds of registry/kinds.py; last_failed_agent is the agent's name.
+-- What agents report of pulls, by the kinds of registry/kinds.py. Times are the hand-overs'; last_failed_agent is the agent's name.
 ALTER TABLE provision_results ADD COLUMN kind TEXT;
+
+ALTER TABLE agent_activity ADD COLUMN last_failure_kind TEXT;
 
 ALTER TABLE registry_credential_activity ADD COLUMN last_pulled_at BIGINT;
 ALTER TABLE registry_credential_activity ADD COLUMN last_failed_at BIGINT;
