@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests import system
-from tests.personas import alice, bob, charlie, house, stranger
+from tests.personas import alice, bob, charlie, house, house_environ, stranger
 from tests.real.fixtures import aws, aws_kms_server, bao, htpasswd_registry, open_registry, token_registry
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "bob",
     "charlie",
     "house",
+    "house_environ",
     "htpasswd_registry",
     "open_registry",
     "stranger",
