@@ -102,9 +102,10 @@ async def test_where_nothing_would_be_handed_over_nothing_is_asked(
             await transaction.execute("UPDATE images SET host = 'quay.io', reference = 'quay.io/acme/ubuntu:24.04'")
         elif reason == "no-credential":
             await transaction.execute(
-                "INSERT INTO registry_credentials (id, account_id, name, name_key, description, host, auth_method, username, sealed, kek_id,"
-                " secret_version, version, created_at, updated_at, updated_by, replaced_at, replaced_by) SELECT 'theirs', :charlie, name,"
-                " name_key, description, host, auth_method, username, sealed, kek_id, 1, 1, 1, 1, '', 1, '' FROM registry_credentials",
+                "INSERT INTO registry_credentials (id, account_id, name, name_key, description, host, auth_method, username, sealed,"
+                " kek_id, secret_version, version, created_at, updated_at, updated_by, replaced_at, replaced_by)"
+                " SELECT 'theirs', :charlie, name, name_key, description, host, auth_method, username, sealed, kek_id, 1, 1, 1, 1, '', 1,"
+                " '' FROM registry_credentials",
                 {"charlie": house.charlie.account_id},
             )
             await transaction.execute("UPDATE images SET registry_credential_id = 'theirs'")
