@@ -31,8 +31,8 @@ START_TRIES = 3
 class Registry:
     """A running registry. `host` is `127.0.0.1:PORT`; `username` is empty where everybody may pull; `log` is what the registry printed.
 
-    `realm` is the origin of its token server, and `refused` are patterns of repositories: what is added may be pulled by nobody from then on.
-    `ca_file` has the certificate to trust, where it speaks TLS.
+    `realm` is the origin of its token server. `refused` are patterns of repositories that nobody may pull: add to it. `ca_file` has the
+    certificate to trust, where it speaks TLS.
     """
 
     host: str

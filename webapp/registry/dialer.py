@@ -256,6 +256,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         raise ConfigurationError(f"WEBAPP_REGISTRY_CA_FILE: {ca_file} holds no certificates in PEM.") from None
 
 
+@cache  # the system's certificates take 20 ms to read
 def _trust_in(ca_file: Path | None) -> ssl.SSLContext:
     trust = ssl.create_default_context()
     trust.minimum_version = ssl.TLSVersion.TLSv1_2
