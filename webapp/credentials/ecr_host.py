@@ -18,12 +18,12 @@ _HOST = re.compile(
 
 
 def is_region(text: str) -> bool:
-    """Whether this is written as AWS writes its regions, such as `eu-central-1` or `us-gov-west-1`; which ones there are is not known here."""
+    """Whether this is written as AWS writes its regions, such as `eu-central-1` or `us-gov-west-1`; which there are is not known here."""
     return len(text) <= 32 and _REGION.fullmatch(text) is not None
 
 
 def looks_like_ecr(host: str) -> str | None:
-    """The region of a bare host of Amazon ECR in lower case, such as `123456789012.dkr.ecr.eu-central-1.amazonaws.com`; None for another."""
+    """The region of a bare host of Amazon ECR, such as `123456789012.dkr.ecr.eu-central-1.amazonaws.com`; None for another host."""
     found = _HOST.fullmatch(host)
     if found is None:
         return None
