@@ -94,7 +94,9 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
                 setattr(app.state, field.name, getattr(opened, field.name))
             values: dict[ValueStore, NamedValueRepository] = {"secrets": opened.secrets, "variables": opened.variables}
             activity = await stack.enter_async_context(written_soon(opened.database))
-            parts = app.state.parts = Parts(opened.provisions, values, activity, opened.chain, opened.vault, opened.clock)
+            parts = app.state.parts = Parts(
+                opened.provisions, values, activity, opened.chain, opened.vault, opened.clock, opened.sign_ins.tokens
+            )
             checking = CheckParts(parts, opened.database, opened.images, opened.credentials, opened.sign_ins, app.state.dialer)
             app.state.checks = Checks(checking)
             stack.push_async_callback(app.state.checks.close)

@@ -9,8 +9,9 @@ from starlette.types import Receive, Scope, Send
 from webapp.actor import Actor
 from webapp.chain import Event
 from webapp.errors import Invalid
+from webapp.provisioning.answers import as_docker_config, as_json, encoded
 from webapp.provisioning.check_routes import answer_check
-from webapp.provisioning.provision import HandOver, NotHandedOver, Parts, as_docker_config, as_json, encoded, provision
+from webapp.provisioning.provision import HandOver, NotHandedOver, Parts, provision
 from webapp.provisioning.repository import ProvisionRepository, RefusedToken, UnknownToken
 from webapp.provisioning.result import parse_result
 from webapp.web.bearer import refuse_known, refuse_unknown, unverified_token
