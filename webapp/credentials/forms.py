@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from webapp.credentials.credential import ECR_USERNAME, GCP_TOKEN_USERNAME, GCP_USERNAME, AuthMethod, Credential, CredentialFields
-from webapp.credentials.ecr_form import EcrTyped, lasts, offer, parse_ecr
+from webapp.credentials.ecr_forms import EcrTyped, lasts, offer, parse_ecr
 from webapp.credentials.expiry import FROM_VALUE, TYPED, last_day, read_from, through
 from webapp.credentials.parameters import GCP_ACCESS_TOKEN, HAND_OVERS, NONE
 from webapp.credentials.service_account_key import check_key_file

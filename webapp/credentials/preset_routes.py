@@ -5,7 +5,7 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.credentials.form_page import new_page
+from webapp.credentials.page_forms import new_page
 from webapp.credentials.forms import CredentialForm
 from webapp.credentials.presets import Preset, preset_of
 from webapp.nonce import new_nonce

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.credentials.form_page import repository
+from webapp.credentials.page_forms import repository
 from webapp.errors import NotFound
 from webapp.web.forms import read_form
 from webapp.web.permissions import Permission
