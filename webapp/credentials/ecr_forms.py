@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from webapp.credentials.credential import ECR_USERNAME
 from webapp.credentials.ecr_host import PUBLIC, is_region, looks_like_ecr
 from webapp.credentials.parameters import EcrParameters
+from webapp.registry.allowed import Origin, is_allowed
 from webapp.vault import Secret
 from webapp.web.forms import Form
 
@@ -68,18 +69,19 @@ def lasts(username: str) -> bool:
 
 
 def parse_ecr(
-    form: Form, typed: EcrTyped, host: str, errors: dict[str, str], *, new: bool, own_role: bool
+    form: Form, typed: EcrTyped, host: str, errors: dict[str, str], *, new: bool, own_role: frozenset[Origin] | None
 ) -> tuple[EcrParameters, Secret | None]:
     """The method's parameters and the secret access key, if one was entered; what is wrong goes into `errors` by field.
 
-    `host` is empty where it was not right. `own_role` is whether this server's own role may be used at all.
+    `host` is empty where it was not right. `own_role` is where this server's own role may go besides Amazon ECR; None where it is
+    switched off.
     """
     if host == PUBLIC:
         errors["registry_url"] = f"The images of {PUBLIC} are public: they need no credential. Choose “None (public image)” at the image."
     region = _region(typed.aws_region.strip().lower(), host, errors)
     key_id, secret = typed.access_key_id.strip(), form.secret("secret_access_key")
     if typed.own_role:
-        key_id, secret = _no_keys(key_id, secret, host, errors, allowed=own_role), Secret(b"") if new else None
+        key_id, secret = _no_keys(key_id, secret, host, errors, own_role), Secret(b"") if new else None
     else:
         _look_at_key_id(key_id, errors)
         _look_at_secret_key(secret, errors, new=new)
@@ -104,12 +106,12 @@ def _region(typed: str, host: str, errors: dict[str, str]) -> str:
     return typed or of_host or ""
 
 
-def _no_keys(key_id: str, secret: Secret | None, host: str, errors: dict[str, str], *, allowed: bool) -> str:
-    if not allowed:
+def _no_keys(key_id: str, secret: Secret | None, host: str, errors: dict[str, str], own_role: frozenset[Origin] | None) -> str:
+    if own_role is None:
         errors["own_role"] = "This server's own role is not switched on (WEBAPP_AWS_OWN_ROLE). Enter an access key, or ask the operator."
     elif key_id or secret is not None:
         errors["own_role"] = "Either this server's own role signs in or an access key does. Untick it, or empty the access key's fields."
-    elif host and looks_like_ecr(host) is None:
+    elif host and looks_like_ecr(host) is None and not is_allowed(host, own_role):
         errors["registry_url"] = (
             f"{host} is no host of Amazon ECR, and this server's own role goes to no other. Enter one such as"
             " 123456789012.dkr.ecr.eu-central-1.amazonaws.com, or use an access key."

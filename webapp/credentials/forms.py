@@ -13,6 +13,7 @@ from webapp.credentials.service_account_key import check_key_file
 from webapp.credentials.versions import KEEPING, USUAL
 from webapp.names import parse_description, parse_name
 from webapp.reference import RegistryHost
+from webapp.registry.allowed import Origin
 from webapp.vault import Secret
 from webapp.web.forms import Form, pasted_or_uploaded
 
@@ -121,10 +122,12 @@ class ParsedCredential:
     """Milliseconds for which the value that is replaced is kept."""
 
 
-def parse(form: Form, typed: CredentialForm, *, new: bool, own_role: bool = False) -> tuple[ParsedCredential | None, dict[str, str]]:
+def parse(
+    form: Form, typed: CredentialForm, *, new: bool, own_role: frozenset[Origin] | None = None
+) -> tuple[ParsedCredential | None, dict[str, str]]:
     """The typed values of a form, or None and what is wrong by field. A `new` credential needs its secret.
 
-    `own_role` is whether this server's own role may be used: `Settings.aws_own_role`.
+    `own_role` is where this server's own role may go besides Amazon ECR; None where it is switched off.
     """
     errors: dict[str, str] = {}
     name = _take(errors, "name", lambda: parse_name(typed.name))

@@ -9,6 +9,8 @@ from webapp.credentials.parameters import HAND_OVERS, described
 from webapp.credentials.presets import PRESETS, preset_for, preset_of
 from webapp.credentials.repository import CredentialRepository
 from webapp.credentials.versions import KEEPING, USUAL
+from webapp.registry.allowed import Origin
+from webapp.settings import Settings
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor, principal
 from webapp.web.rendering import render, wants_fragment
@@ -23,9 +25,10 @@ def repository(request: Request) -> CredentialRepository:
     return found
 
 
-def own_role(request: Request) -> bool:
-    """Whether tokens of Amazon ECR may be minted by this server's own role."""
-    return bool(getattr(request.app.state.settings, "aws_own_role", False))
+def own_role(request: Request) -> frozenset[Origin] | None:
+    """Where this server's own role may go besides Amazon ECR; None where it is not switched on."""
+    settings: Settings = request.app.state.settings
+    return settings.allowed_registries if settings.aws_own_role else None
 
 
 def fields_context(request: Request, typed: CredentialForm, errors: dict[str, str], credential: Credential | None) -> dict[str, object]:
@@ -36,7 +39,7 @@ def fields_context(request: Request, typed: CredentialForm, errors: dict[str, st
         "credential": credential,
         "replace": "" if credential is None else credential.auth_method.value,
         "hand_overs": list(HAND_OVERS.items()),
-        "own_role": own_role(request) or bool(typed.ecr.own_role),
+        "own_role": own_role(request) is not None or bool(typed.ecr.own_role),
         "preserve": False,
         "focus": "",
     }

@@ -5,8 +5,8 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.credentials.page_forms import new_page
 from webapp.credentials.forms import CredentialForm
+from webapp.credentials.page_forms import new_page
 from webapp.credentials.presets import Preset, preset_of
 from webapp.nonce import new_nonce
 from webapp.web.forms import read_form

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from webapp.credentials import preset_routes, version_routes
 from webapp.credentials.credential import AuthMethod, Credential
 from webapp.credentials.expiry import FROM_VALUE
-from webapp.credentials.page_forms import edit_page, fields_context, new_page, own_role, repository
 from webapp.credentials.forms import CredentialForm, ParsedCredential, parse
+from webapp.credentials.page_forms import edit_page, fields_context, new_page, own_role, repository
 from webapp.credentials.repository import ORDERS
 from webapp.credentials.service_account_key import check_key_file
 from webapp.errors import Invalid, Stale
