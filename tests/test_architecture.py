@@ -63,6 +63,7 @@ ONLY_IN = {
     "aiosqlite": ["webapp.database.*"],
     "boto3": ["webapp.vault.aws_kms"],
     "botocore": ["webapp.vault.aws_kms"],
+    "h11": ["webapp.registry.exchange"],
     "cryptography": ["webapp.vault.*", "webapp.credentials.service_account_key"],
 }
 

@@ -90,7 +90,7 @@ async def test_an_open_registry_that_knows_a_wrong_password_says_so(registry: Od
 async def test_the_realm_is_asked_for_this_repository_and_nothing_else(registry: OddServer) -> None:
     asks_for_bearer(registry)
     registry.answer("HEAD /v2/acme/x/manifests/1", 200, f"Docker-Content-Digest: {DIGEST}")
-    assert await checked(registry, "acme/x:1") == Verdict(Kind.WORKS, f"This credential may pull {registry.host}/acme/x.", DIGEST)
+    assert await checked(registry, "acme/x:1") == Verdict(Kind.WORKS, f"This credential may pull {registry.host}/acme/x:1.", DIGEST)
     asked = [request.partition(" HTTP/")[0] for request in registry.requests]
     assert asked == [
         "GET /v2/",
@@ -154,7 +154,10 @@ async def test_an_open_door_with_a_token_behind_it(registry: OddServer) -> None:
     bearer = f'WWW-Authenticate: Bearer realm="http://{registry.host}/token"'
     registry.answers["HEAD /v2/acme/x/"] = lambda head: answer(200 if "bearer a-token" in head.lower() else 401, bearer)
     registry.answer("GET /token", 200, body=TOKEN)
-    assert (await checked(registry, "acme/x:1", anonymous=True)).works
+    for anonymous in (True, False):
+        assert (await checked(registry, "acme/x:1", anonymous=anonymous)).works
+    registry.answers["GET /token"] = lambda head: answer(401 if "authorization" in head.lower() else 200, body=TOKEN)
+    assert (await checked(registry, "acme/x:1")).kind is Kind.WRONG_CREDENTIALS
 
 
 @pytest.mark.parametrize("digest", ["said-by-them", "sha256:" + "G" * 64, "sha256:ab", "md5:" + "ab" * 16])
