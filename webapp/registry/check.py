@@ -89,10 +89,10 @@ async def _pulled(client: Client, host: str, sign_in: SignIn | None, reference: 
     except NotReached:
         control = found  # so that it is not known
     if control is found:
-        whose = "everybody without a credential" if sign_in is None else "this credential"
+        whose = "not everybody may" if sign_in is None else "this credential may not"
         return Verdict(
             Kind.MISSING_OR_NO_ACCESS,
-            f"{named} does not exist, or {whose} may not pull it: {host} answers alike for both. Check how it is spelt, and whether"
+            f"{named} does not exist, or {whose} pull it: {host} answers alike for both. Check how it is spelt, and whether"
             f" {'it is public' if sign_in is None else 'the user may read it'}.",
         )
     if found is Kind.MISSING_OR_NO_ACCESS:  # missing in silence, where others are refused: this one can be seen
@@ -101,7 +101,7 @@ async def _pulled(client: Client, host: str, sign_in: SignIn | None, reference: 
         return Verdict(Kind.MAY_NOT_PULL, f"{named} is not public. Choose a registry credential for it in Docker Registry Auth.")
     return Verdict(
         Kind.MAY_NOT_PULL,
-        f"{host} takes this user name and password, and lets it not pull {reference.repository}. Give the user, or the token, the right to"
+        f"{host} takes this user name and password, but does not let it pull {reference.repository}. Give the user, or the token, the right to"
         " read this repository.",
     )
 
