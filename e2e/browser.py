@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from e2e.server import Server
+from e2e.server import Served
 
 WAIT_MS = 10_000
 
@@ -31,7 +31,7 @@ def launch(program: Path) -> Iterator[Browser]:
         launched.close()
 
 
-def open_context(browser: Browser, server: Server, **more: Any) -> BrowserContext:
+def open_context(browser: Browser, server: Served, **more: Any) -> BrowserContext:
     """A browser profile of its own. It asks for less motion, so that no journey waits for a dialog to rise."""
     context = browser.new_context(base_url=server.url, reduced_motion="reduce", **more)
     context.set_default_timeout(WAIT_MS)

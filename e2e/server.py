@@ -19,13 +19,12 @@ SETUP_LINK = re.compile(r"http://\S+/setup\?token=\S+")
 
 
 @dataclass
-class Server:
+class Served:
     """A running control plane. `output` is what it printed, `log` what it logged."""
 
     url: str
     folder: Path
     environ: dict[str, str]
-    process: subprocess.Popen[bytes]
 
     @property
     def data_dir(self) -> Path:
@@ -52,6 +51,13 @@ class Server:
     def run(self, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
         """Run the command line on the same store, as an operator would."""
         return run(self.environ, *arguments, text=text)
+
+
+@dataclass
+class Server(Served):
+    """One in a process of its own, as people run it."""
+
+    process: subprocess.Popen[bytes]
 
 
 def run(environ: dict[str, str], *arguments: str, text: str = "", timeout: int = 60) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from e2e.server import Server
+from e2e.server import Served
 
 EMAIL = "alice@example.com"
 PASSWORD = "correct horse battery staple"
@@ -22,7 +22,7 @@ def fresh(word: str) -> str:
     return f"{word}-{next(_numbers)}"
 
 
-def set_up(page: Page, server: Server, organization: str = "") -> None:
+def set_up(page: Page, server: Served, organization: str = "") -> None:
     """Follow the one-time link, make the account, and arrive at the empty list of registry credentials."""
     page.goto(server.setup_link)
     if organization:
@@ -144,14 +144,14 @@ def make_bootstrap_token(page: Page) -> str:
     return token
 
 
-def enroll(server: Server, token: str, name: str, state: Path) -> None:
+def enroll(server: Served, token: str, name: str, state: Path) -> None:
     """Enrol an agent with the command line, as on its machine."""
     done = ask_to_enroll(server, token, name, state)
     assert done.returncode == 0, done.stderr
     assert token not in done.stdout + done.stderr
 
 
-def ask_to_enroll(server: Server, token: str, name: str, state: Path) -> subprocess.CompletedProcess[str]:
+def ask_to_enroll(server: Served, token: str, name: str, state: Path) -> subprocess.CompletedProcess[str]:
     """The same, whatever becomes of it."""
     return server.run("agent", "enroll", "--server", server.url, "--name", name, "--state", str(state), text=token + "\n")
 

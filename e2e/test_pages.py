@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it ships no types
@@ -12,11 +13,14 @@ from e2e.browser import open_context, open_page
 from e2e.conftest import Settled
 from e2e.server import Server
 
-AXE = {
+AXE: dict[str, object] = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "rules": {"target-size": {"enabled": True}},
     "resultTypes": ["violations"],
 }
+COLOURS = AXE | {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+"""What another colour scheme may change."""
+_SCHEMES: list[tuple[Literal["light", "dark"], dict[str, object]]] = [("light", AXE), ("dark", COLOURS)]
 RUN_AXE = "options => axe.run(options).then(result => result.violations.map(({id, nodes}) => [id, nodes[0].html]))"
 WIDTHS = [320, 1280]
 
@@ -77,9 +81,9 @@ def problems(page: Page, name: str) -> list[tuple[str, ...]]:
     """What is wrong with the page that is open, in light and in dark."""
     page.evaluate(Axe().axe_script)
     found: list[tuple[str, ...]] = []
-    for scheme in ("light", "dark"):
+    for scheme, rules in _SCHEMES:
         page.emulate_media(color_scheme=scheme)
-        found += [(name, scheme, *violation) for violation in page.evaluate(RUN_AXE, AXE)]
+        found += [(name, scheme, *violation) for violation in page.evaluate(RUN_AXE, rules)]
     if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
         found.append((name, "wider than the window"))
     return found

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests import system
-from tests.personas import alice, bob, charlie, house, stranger
+from tests.personas import alice, bob, charlie, house, house_environ, stranger
 from tests.real.fixtures import authority, aws, aws_kms_server, bao, htpasswd_registry, open_registry, tls_registry, token_registry
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "bob",
     "charlie",
     "house",
+    "house_environ",
     "htpasswd_registry",
     "open_registry",
     "stranger",

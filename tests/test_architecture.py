@@ -61,8 +61,9 @@ ONLY_IN = {
     "sqlalchemy": ["webapp.database.*"],
     "sqlite3": ["webapp.database.*"],
     "aiosqlite": ["webapp.database.*"],
-    "boto3": ["webapp.vault.aws_kms"],
-    "botocore": ["webapp.vault.aws_kms"],
+    "boto3": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
+    "botocore": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
+    "google": ["webapp.credentials.google_tokens"],
     "h11": ["webapp.registry.exchange"],
     "cryptography": ["webapp.vault.*", "webapp.credentials.service_account_key"],
 }

@@ -16,6 +16,7 @@ from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
 from webapp.agents.routes import ROUTES as AGENTS
 from webapp.audit.exporting import Heads, exported
 from webapp.audit.routes import ROUTES as AUDIT
+from webapp.credentials.delete_routes import ROUTES as CREDENTIAL_DELETION
 from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.encryption.routes import ROUTES as ENCRYPTION
 from webapp.errors import AppError
@@ -23,6 +24,8 @@ from webapp.images.routes import ROUTES as IMAGES
 from webapp.images.user_data import Store as ValueStore
 from webapp.periodic import repeated
 from webapp.provisioning.activity import written_soon
+from webapp.provisioning.check import CheckParts, Checks
+from webapp.provisioning.check_routes import ROUTES as CHECKS
 from webapp.provisioning.provision import Parts
 from webapp.provisioning.routes import PROVISION, hand_over_directly
 from webapp.provisioning.routes import ROUTES as PROVISIONING
@@ -44,9 +47,11 @@ ROUTES: list[BaseRoute] = [
     *HEALTH,
     *ACCOUNTS,
     *CREDENTIALS,
+    *CREDENTIAL_DELETION,
     *IMPORTS,
     *SECRETS,
     *IMAGES,
+    *CHECKS,
     *BOOTSTRAP_TOKENS,
     *AGENTS,
     *AUDIT,
@@ -89,7 +94,12 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
                 setattr(app.state, field.name, getattr(opened, field.name))
             values: dict[ValueStore, NamedValueRepository] = {"secrets": opened.secrets, "variables": opened.variables}
             activity = await stack.enter_async_context(written_soon(opened.database))
-            parts = app.state.parts = Parts(opened.provisions, values, activity, opened.chain, opened.vault, opened.clock)
+            parts = app.state.parts = Parts(
+                opened.provisions, values, activity, opened.chain, opened.vault, opened.clock, opened.sign_ins.tokens
+            )
+            checking = CheckParts(parts, opened.database, opened.images, opened.credentials, opened.sign_ins, app.state.dialer)
+            app.state.checks = Checks(checking)
+            stack.push_async_callback(app.state.checks.close)
             yield {"direct": {PROVISION.encode(): directly(lambda asked: hand_over_directly(asked, parts), settings)}}
 
     app = Starlette(

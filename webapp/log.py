@@ -23,6 +23,7 @@ _TALKATIVE = (
     "boto3",
     "botocore",
     "databases",
+    "google",
     "httpcore2",
     "httpx",
     "httpx2",

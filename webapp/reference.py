@@ -39,7 +39,7 @@ from dataclasses import dataclass
 
 DOCKER_HUB = "docker.io"
 
-_DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _LONGEST_INPUT = 1024
 _LONGEST_REPOSITORY = 255
 _LONGEST_HOST = 253
@@ -175,7 +175,7 @@ def same_registry(first: str, second: str) -> bool:
     even be one program. Saying "not the same" hands nothing out; the page names both hosts, and either can be changed.
     """
     first, second = first.lower(), second.lower()
-    return first == second or (first in _DOCKER_HUB_HOSTS and second in _DOCKER_HUB_HOSTS)
+    return first == second or (first in DOCKER_HUB_HOSTS and second in DOCKER_HUB_HOSTS)
 
 
 def _is_domain(component: str) -> bool:

@@ -1,10 +1,11 @@
 """The reference agent: the program on a machine that is being provisioned, small enough to read in one sitting.
 
-`enroll` trades a bootstrap token for an agent token; `pull` asks for this machine's image and the credential for it, has `skopeo` copy the
-image into an OCI layout, and reports how it went. The credential is on disk only while skopeo runs, in a file of mode 0600 in a directory
-of mode 0700, removed whatever happens (but for SIGKILL: point TMPDIR at a tmpfs). The server is spoken to over TLS, always verified, or
-over plain HTTP on loopback only; a redirect is an error. `HTTPS_PROXY` and `NO_PROXY` count, for skopeo too, but never for loopback. Exit
-status, after sysexits.h: 0 done; 1 failed; 2 usage; 75 try later; 77 token refused; 78 set up wrongly; 128 + n stopped by signal n.
+`enroll` trades a bootstrap token for an agent token; `check` asks whether this machine's image can be pulled, before anything is wiped for
+it; `pull` asks for the image and the credential for it, has `skopeo` copy the image into an OCI layout, and reports how it went. The
+credential is on disk only while skopeo runs, in a file of mode 0600 in a directory of mode 0700, removed whatever happens (but for
+SIGKILL: point TMPDIR at a tmpfs). The server is spoken to over TLS, always verified, or over plain HTTP on loopback only; a redirect is an
+error. `HTTPS_PROXY` and `NO_PROXY` count, for skopeo too, but never for loopback. Exit status, after sysexits.h: 0 done; 1 failed;
+2 usage; 75 try later; 77 token refused; 78 set up wrongly; 128 + n stopped by signal n.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         with _signals_unwind():
-            sys.stdout.write(one_line(enroll(options) if options.command == "enroll" else pull(options)) + "\n")
+            sys.stdout.write(one_line({"enroll": enroll, "check": check, "pull": pull}[options.command](options)) + "\n")
     except AgentError as error:
         sys.stderr.write(f"registry-credentials agent {options.command}: {error}\n")
         return error.exit_code
@@ -66,11 +67,17 @@ def _parser() -> argparse.ArgumentParser:
     enrolment.add_argument("--name", required=True, help="this machine's name")
     enrolment.add_argument("--token-file", type=Path, metavar="FILE", help="holds the bootstrap token (else: standard input)")
     enrolment.add_argument("--ca-file", type=Path, metavar="FILE", help="certificates in PEM to trust instead of the system's")
+    checking = commands.add_parser(
+        "check",
+        help="ask whether this machine's image can be pulled: status 0 if it can, else 1 and why not",
+        description="Has the server sign in at the registry and ask for this machine's image, as a pull would. Nothing is pulled, and"
+        " nothing secret is sent. Exit status 0: it works; 1: it does not, and the one line on standard error says why.",
+    )
     pulling = commands.add_parser("pull", help="pull this machine's image with skopeo, and report the result")
     pulling.add_argument("--to", type=Path, required=True, metavar="DIR", help="the OCI layout to copy the image into")
     pulling.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="how long skopeo may take (3600)")
     state = Path(os.environ.get("REGISTRY_CREDENTIALS_AGENT_STATE") or "~/.local/state/registry-credentials-agent").expanduser()
-    for command in (enrolment, pulling):
+    for command in (enrolment, checking, pulling):
         command.add_argument("--state", type=Path, default=state, metavar="DIR", help=f"where the agent's token is kept ({state})")
     return parser
 
@@ -98,13 +105,33 @@ def enroll(options: argparse.Namespace) -> str:
     return f"enrolled as {options.name}, agent {answer.get('agent_id')}"
 
 
+def enrolled(options: argparse.Namespace) -> dict[str, Any]:
+    """What `enroll` has kept. Raises AgentError."""
+    try:
+        return dict(json.loads((options.state / "agent.json").read_text("ascii")))
+    except (OSError, ValueError, TypeError) as error:
+        raise AgentError(f"Enrol first, with --state {options.state}: {error}", SET_UP_WRONGLY) from None
+
+
+def check(options: argparse.Namespace) -> str:
+    """Ask the server whether this machine's image can be pulled. Raises AgentError with its sentence when it cannot."""
+    state = enrolled(options)
+    answer = call(state, "GET", "/api/v1/provision?check=1", state.get("agent_token"))
+    found, image = answer.get("check"), answer.get("image")
+    if not (isinstance(found, dict) and isinstance(image, dict)):  # one that knows no check has handed over instead: nothing of it is shown
+        raise AgentError("The server's answer cannot be used: it is of a version that checks nothing.", FAILED)
+    if found.get("works") is not True:
+        raise AgentError(f"{image.get('reference')}: {found.get('detail')}", FAILED)
+    return f"{image.get('reference')} {found.get('digest')}: {found.get('detail')}"
+
+
 def pull(options: argparse.Namespace) -> str:
     """Pull this machine's image into the OCI layout `options.to` and report the result, also when there is none."""
+    state = enrolled(options)
     try:
-        state = dict(json.loads((options.state / "agent.json").read_text("ascii")))
         options.to.mkdir(parents=True, exist_ok=True)  # skopeo makes no parents
-    except (OSError, ValueError, TypeError) as error:
-        raise AgentError(f"Enrol first, with --state {options.state}, and name a directory to pull to: {error}", SET_UP_WRONGLY) from None
+    except OSError as error:
+        raise AgentError(f"Name a directory to pull to: {error}", SET_UP_WRONGLY) from None
     if ":" in str(options.to.absolute()) or not shutil.which("skopeo"):
         raise AgentError("The directory's path may hold no colon, and skopeo has to be installed.", SET_UP_WRONGLY)
     provision = call(state, "GET", "/api/v1/provision", state.get("agent_token"))

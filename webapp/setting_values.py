@@ -201,3 +201,10 @@ def parse_log_level(text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise ValueError(f"{shown(text)} is no level. Write {', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}.")
     return text.lower()
+
+
+def parse_switch(text: str) -> bool:
+    """What is on or off."""
+    if text.lower() not in {"on", "off"}:
+        raise ValueError(f"{shown(text)} is neither. Write on or off.")
+    return text.lower() == "on"

@@ -27,6 +27,7 @@ from webapp.setting_values import (
     parse_public_url,
     parse_readable,
     parse_sink,
+    parse_switch,
     parse_token,
     read,
     sqlite_url,
@@ -52,6 +53,10 @@ VARIABLES = {
     "WEBAPP_ALLOWED_REGISTRIES": "registries that may be in a private network, with commas between; http:// before one without TLS (none)",
     "WEBAPP_ALLOWED_REALMS": "whom else a registry may send its clients to for signing in: REGISTRY=HOST, with commas between (none)",
     "WEBAPP_REGISTRY_CA_FILE": "certificates to trust for registries, besides the system's, PEM (none)",
+    "WEBAPP_AWS_OWN_ROLE": "on: credentials of Amazon ECR may use this server's own role in AWS (off)",
+    "WEBAPP_AWS_ECR_ENDPOINT": "another address of Amazon ECR, such as a VPC endpoint (the region's own)",
+    "WEBAPP_AWS_STS_ENDPOINT": "another address of AWS STS, such as a VPC endpoint (the region's own)",
+    "WEBAPP_GOOGLE_TOKEN_ENDPOINT": "another address of Google's token endpoint, without its path (https://oauth2.googleapis.com)",
     "WEBAPP_LOG_LEVEL": "debug, info, warning or error (info)",
 }
 """Every variable, with its meaning and, in brackets, its default; the command line's help shows this."""
@@ -91,6 +96,10 @@ class Settings:
     allowed_registries: frozenset[Origin]
     allowed_realms: AllowedRealms
     registry_ca_file: Path | None
+    aws_own_role: bool
+    aws_ecr_endpoint: str | None
+    aws_sts_endpoint: str | None
+    google_token_endpoint: str | None
     log_level: str
 
     @classmethod
@@ -129,6 +138,10 @@ class Settings:
             allowed_registries=read(environ, "WEBAPP_ALLOWED_REGISTRIES", parse_registries, frozenset()),
             allowed_realms=read(environ, "WEBAPP_ALLOWED_REALMS", parse_realms, {}),
             registry_ca_file=read(environ, "WEBAPP_REGISTRY_CA_FILE", parse_readable, None),
+            aws_own_role=read(environ, "WEBAPP_AWS_OWN_ROLE", parse_switch, False),
+            aws_ecr_endpoint=read(environ, "WEBAPP_AWS_ECR_ENDPOINT", parse_service, None),
+            aws_sts_endpoint=read(environ, "WEBAPP_AWS_STS_ENDPOINT", parse_service, None),
+            google_token_endpoint=read(environ, "WEBAPP_GOOGLE_TOKEN_ENDPOINT", parse_service, None),
             log_level=read(environ, "WEBAPP_LOG_LEVEL", parse_log_level, "info"),
         )
         _refuse_contradictions(settings)

@@ -1,5 +1,7 @@
 """What members do to images and agents, what agents do, and what befalls the whole store, as rules of the machine."""
 
+from collections.abc import Awaitable, Callable
+
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
@@ -7,6 +9,7 @@ from tests.battery.kept_open import loop, parts_of, template
 from tests.battery.machine import TABLES, Machine, there_are
 from tests.battery.model import TEMPLATES, Agent, Image
 from tests.battery.value_rules import EDITED, NAMES, WHICH, edited
+from webapp.actor import Actor
 from webapp.images.image import ImageFields
 from webapp.images.user_data import parse_user_data
 from webapp.names import Name, parse_name
@@ -194,14 +197,14 @@ class HouseRules(Machine):
 
     @rule(table=st.sampled_from(TABLES), which=WHICH)
     def let_a_stranger_try(self, table: str, which: int) -> None:
-        delete = {
-            "registry_credentials": self.store.credentials.delete,
+        deletes: dict[str, Callable[[Actor, str], Awaitable[object]]] = {
+            "registry_credentials": self.store.credentials.deletion.delete,
             "secrets": self.store.secrets.delete,
             "variables": self.store.variables.delete,
             "images": self.store.images.delete,
             "agents": self.store.agents.revoke,
-        }[table]
-        self.run(delete(self.stranger, self.pick(table, which)), "NotFound", f"somebody of another account deletes of {table}")
+        }
+        self.run(deletes[table](self.stranger, self.pick(table, which)), "NotFound", f"somebody of another account deletes of {table}")
 
 
 def image_fields(new: Image) -> ImageFields:

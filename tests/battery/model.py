@@ -160,6 +160,17 @@ class Model:
         del self.credentials[key]
         return ""
 
+    def replace_and_delete_credential(self, key: str, replacement: str, who: str) -> tuple[str, int]:
+        """Delete it, and have its images use another one; how many they were."""
+        moved = [image for image in self.images.values() if image.credential == key]
+        if key in self.credentials and moved:
+            other = None if replacement == key else self.credentials.get(replacement)
+            if other is None or not same_registry(other.host, self.credentials[key].host):
+                return "Invalid replacement", 0
+            for image in moved:
+                image.credential, image.version, image.updated_by = replacement, image.version + 1, who
+        return self.delete_credential(key), len(moved)
+
     def save_value(self, store: str, key: str, name: str, name_key: str, edited: int | None) -> str:
         """Whether it may be changed so."""
         stored = self.values[store].get(key)

@@ -80,7 +80,15 @@ class CredentialRules(Machine):
     @rule(which=WHICH)
     def delete_credential(self, which: int) -> None:
         key = self.pick("registry_credentials", which)
-        self.run(self.store.credentials.delete(self.actor, key), self.model.delete_credential(key), "delete credential")
+        self.run(self.store.credentials.deletion.delete(self.actor, key), self.model.delete_credential(key), "delete credential")
+
+    @precondition(there_are("registry_credentials"))
+    @rule(which=WHICH, other=WHICH)
+    def replace_and_delete_credential(self, which: int, other: int) -> None:
+        key, replacement = self.pick("registry_credentials", which), self.pick("registry_credentials", other)
+        expected, moved = self.model.replace_and_delete_credential(key, replacement, self.actor.label)
+        self.run(self.store.credentials.deletion.delete(self.actor, key, replacement), expected, "replace and delete credential")
+        self.model.rows += moved
 
     def _save(self, key: str, name: Name, host: str, method: str, replaced: bool, offset: int | None) -> None:
         stored = self.model.credentials.get(key)

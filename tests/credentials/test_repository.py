@@ -127,16 +127,16 @@ async def test_images_of_another_account_are_not_counted_or_named(house: House, 
     await add_image(alice, credential_id)
     assert await house.store.credentials.images_using(house.charlie.actor, credential_id) == []
     with pytest.raises(NotFound):
-        await house.store.credentials.delete(house.charlie.actor, credential_id)
+        await house.store.credentials.deletion.delete(house.charlie.actor, credential_id)
     with pytest.raises(Conflict, match="ghcr-acme is in use"):
-        await house.store.credentials.delete(house.alice.actor, credential_id)
+        await house.store.credentials.deletion.delete(house.alice.actor, credential_id)
 
 
 async def test_a_nonce_of_a_record_that_is_gone_makes_no_second_one(house: House) -> None:
     stored, is_new = await house.store.credentials.add(house.alice.actor, FIELDS, Secret(b"x"), "nonce")
     again, is_new_again = await house.store.credentials.add(house.alice.actor, FIELDS, Secret(b"x"), "nonce")
     assert (again, is_new, is_new_again) == (stored, True, False)
-    await house.store.credentials.delete(house.alice.actor, stored.id)
+    await house.store.credentials.deletion.delete(house.alice.actor, stored.id)
     with pytest.raises(NotFound):
         await house.store.credentials.add(house.alice.actor, FIELDS, Secret(b"x"), "nonce")
 

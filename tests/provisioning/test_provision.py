@@ -151,14 +151,14 @@ async def test_a_result_is_shown_on_the_agents_row_and_the_same_one_twice_is_one
     await choose(alice, agent_id, await add_image(alice, docker_image_url="nginx"))
     provision_id = (await provision(house, token)).json()["provision_id"]
     client = await house.client()
-    result = {"provision_id": provision_id, "outcome": "failed", "digest": None, "error": "unauthorized: \x1b[31mno\x1b[0m\n access"}
+    result = {"provision_id": provision_id, "outcome": "failed", "digest": None, "error": "stopped: \x1b[31mno\x1b[0m\n access"}
     answers = [await client.post("/api/v1/provision/result", json=result, headers=bearer(token)) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert [answer.json()["recorded"] for answer in answers] == ["now", "before"]
     assert len([row for row in await house.audit() if row["action"] == "agent.report"]) == 1
     page = (await alice.get("/agents")).text
     assert "Failed" in page
-    assert "unauthorized: [31mno [0m access" in page, "without the control characters"
+    assert "stopped: [31mno [0m access" in page, "without the control characters"
     other = await client.post("/api/v1/provision/result", json={**result, "outcome": "pulled"}, headers=bearer(token))
     assert other.status_code == 409
 

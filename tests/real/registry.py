@@ -13,7 +13,7 @@ import shutil
 import string
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -102,13 +102,18 @@ def htpasswd_registry(*, username: str = "acme-bot", password: str | None = None
 
 
 @contextlib.contextmanager
-def token_registry(*, username: str = "_json_key", key: bytes | None = None) -> Iterator[Registry]:
-    """A registry that sends its clients to a token server, as Google's does; the password is the key file `key`, byte for byte."""
+def token_registry(
+    *, username: str = "_json_key", key: bytes | None = None, accepts: Callable[[bytes], bool] | None = None
+) -> Iterator[Registry]:
+    """A registry that sends its clients to a token server, as Google's does; the password is the key file `key`, byte for byte.
+
+    `accepts` is asked about every other password, such as a token that was minted.
+    """
     key = service_account_key() if key is None else key
     with tempfile.TemporaryDirectory(prefix="registry-") as folder:
         certificate = Path(folder, "token-server.pem")
         refused: set[str] = set()
-        with token_server(username=username, password=key, certificate_file=certificate, refused=refused) as realm:
+        with token_server(username=username, password=key, certificate_file=certificate, refused=refused, accepts=accepts) as realm:
             auth = {"token": {"realm": realm, "service": SERVICE, "issuer": ISSUER, "rootcertbundle": str(certificate)}}
             with _registry(Path(folder), auth, username, key.decode()) as registry:
                 yield replace(registry, realm=realm.removesuffix("/token"), refused=refused)

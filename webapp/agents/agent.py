@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from webapp.registry.outcomes import kind_label
+
 Outcome = Literal["pulled", "failed"]
 
 MOST_CAUSE = 120
@@ -29,9 +31,15 @@ class Agent:
     last_outcome: Outcome | None
     last_outcome_at: int | None
     last_error: str | None
+    last_failure_kind: str | None
     reenrol_until: int | None
     revoked_at: int | None
     version: int
+
+    @property
+    def last_failure(self) -> str:
+        """What the last failure is called, as far as the error tells."""
+        return kind_label(self.last_failure_kind)
 
     @property
     def last_cause(self) -> str:

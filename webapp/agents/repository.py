@@ -18,7 +18,7 @@ REENROLMENT = HOUR
 _SELECT = (
     "SELECT g.id, g.name, g.name_key, g.image_id, i.name AS image_name, i.reference AS image_reference, i.withdrawn_at, g.enrolled_at,"
     " b.accessor AS bootstrap_accessor, v.last_seen_at,"
-    " v.last_outcome, v.last_outcome_at, v.last_error, g.reenrol_until, g.revoked_at, g.version"
+    " v.last_outcome, v.last_outcome_at, v.last_error, v.last_failure_kind, g.reenrol_until, g.revoked_at, g.version"
     " FROM agents g JOIN accounts a ON a.id = g.account_id JOIN bootstrap_tokens b ON b.id = g.bootstrap_token_id"
     " JOIN agent_activity v ON v.agent_id = g.id"
     " LEFT JOIN images i ON i.id = COALESCE(g.image_id, a.default_image_id)"
@@ -165,6 +165,7 @@ def _agent(row: Row) -> Agent:
         last_outcome=row["last_outcome"],
         last_outcome_at=row["last_outcome_at"],
         last_error=row["last_error"],
+        last_failure_kind=row["last_failure_kind"],
         reenrol_until=row["reenrol_until"],
         revoked_at=row["revoked_at"],
         version=row["version"],

@@ -14,6 +14,7 @@ LABELS = {
     "docker_image_url": "Docker Image URL",
     "registry_credential_id": "Docker Registry Auth",
     "user_data": "User data",
+    "pin_digest": "Pin the digest",
 }
 """The fields in the page's words, for the error summary."""
 
@@ -27,11 +28,13 @@ class ImageForm:
     docker_image_url: str = ""
     registry_credential_id: str = ""
     user_data: str = ""
+    pin_digest: str = ""
 
     @classmethod
     def of(cls, image: Image) -> "ImageForm":
         """The form as it stands for an image that is stored."""
-        return cls(image.name, image.description, image.docker_image_url, image.credential_id or "", image.user_data or "")
+        pin = "1" if image.pin_digest else ""
+        return cls(image.name, image.description, image.docker_image_url, image.credential_id or "", image.user_data or "", pin)
 
     @classmethod
     def read(cls, form: Form) -> "ImageForm":
@@ -54,6 +57,9 @@ class ImageForm:
             reference = Reference.parse(self.docker_image_url.strip())
         except ValueError as error:
             errors["docker_image_url"] = str(error)
+        else:
+            if self.pin_digest and reference.digest is not None:
+                errors["pin_digest"] = "The Docker Image URL has a digest already, so that nothing else can be pulled. Take the tick away."
         user_data = None
         try:
             user_data = parse_user_data(self.user_data) if self.user_data.strip() else None
@@ -72,6 +78,7 @@ class ImageForm:
                 credential_id=self.registry_credential_id or None,
                 user_data=None if user_data is None else self.user_data,
                 references=() if user_data is None else user_data.references,
+                pin_digest=bool(self.pin_digest),
             ),
             {},
         )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from webapp.images.user_data import Reference
+from webapp.registry.outcomes import Pulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,7 @@ class Image:
 
     `docker_image_url` is as it was typed, `reference` the same in canonical form, `host` its registry.
     `credential_id` is None for a public image, `user_data` for one without a template. Official images belong to every account
-    and are read-only.
+    and are read-only. `pin_digest` is whether the hand-over pins a digest, and `pinned_digest` which one, once a check has found it.
     """
 
     id: str
@@ -29,6 +30,9 @@ class Image:
     version: int
     updated_at: int
     updated_by: str
+    pin_digest: bool
+    pinned_digest: str | None
+    pulls: Pulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +51,4 @@ class ImageFields:
     credential_id: str | None
     user_data: str | None = None
     references: tuple[Reference, ...] = ()
+    pin_digest: bool = False

@@ -10,12 +10,14 @@ from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Forbidden, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.images.image import Image, ImageFields
+from webapp.images.pinning import last_check, pin_event, pinned_digest
 from webapp.images.user_data import UserData
 from webapp.images.user_data_names import Names, find_names, preview, refer
 from webapp.names import key_of
 from webapp.nonce import spend_nonce
 from webapp.records import FIRST_PAGE, Page, Wanted, page_of, refuse_stale, unique_name
 from webapp.reference import same_registry
+from webapp.registry.outcomes import Checked, pulls_of
 from webapp.vault import Vault
 
 MOST_CHOICES = 500
@@ -23,10 +25,16 @@ MOST_CHOICES = 500
 _SELECT = (
     "SELECT i.id, i.account_id, i.name, i.name_key, i.description, i.docker_image_url, i.reference, i.host, i.registry_credential_id,"
     " c.name AS credential_name, c.host AS credential_host, i.user_data, i.withdrawn_at, i.version,"
-    " i.updated_at, i.updated_by"
+    " i.updated_at, i.updated_by, i.pin_digest, i.pinned_digest,"
+    " v.last_pulled_at, v.last_failed_at, v.last_failure_kind, v.last_failed_agent"
     " FROM images i LEFT JOIN registry_credentials c ON c.id = i.registry_credential_id AND c.account_id = :account_id"
+    " LEFT JOIN image_activity v ON v.account_id = :account_id AND v.image_id = i.id"
 )
-_CHOICE = "SELECT id, name, host FROM registry_credentials WHERE account_id = :account_id"
+_CHOICE = (
+    "SELECT id, name, host, expires_at,"
+    " (SELECT v.last_used_at FROM registry_credential_activity v WHERE v.registry_credential_id = registry_credentials.id) AS last_used_at"
+    " FROM registry_credentials WHERE account_id = :account_id"
+)
 _OWN = "i.account_id = :account_id"
 _OFFICIAL = "(i.account_id IS NULL AND i.withdrawn_at IS NULL)"
 _OF_KIND = {"": (_OWN, _OFFICIAL), "custom": (_OWN,), "official": (_OFFICIAL,)}
@@ -34,12 +42,14 @@ _OF_KIND = {"": (_OWN, _OFFICIAL), "custom": (_OWN,), "official": (_OFFICIAL,)}
 
 @dataclass(frozen=True, slots=True)
 class CredentialChoice:
-    """A registry credential that an image may use; `matches` when it is for the image's own host."""
+    """A registry credential that an image may use; `matches` when it is for the image's own host. Times are Unix milliseconds."""
 
     id: str
     name: str
     host: str
     matches: bool
+    expires_at: int | None
+    last_used_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ class ImageRepository:
                 f"{_CHOICE} AND {condition} ORDER BY {order} LIMIT :limit", {**values, "limit": left + len(known)}
             )
             rows += [row for row in more if row["id"] not in known][:left]
-        choices = [CredentialChoice(row["id"], row["name"], row["host"], bool(host) and same_registry(row["host"], host)) for row in rows]
+        choices = [CredentialChoice(**row, matches=bool(host) and same_registry(row["host"], host)) for row in rows]
         return sorted(choices, key=lambda choice: (not choice.matches, key_of(choice.name)))
 
     async def add(self, actor: Actor, fields: ImageFields, nonce: str = "") -> tuple[Image, bool]:
@@ -118,17 +128,24 @@ class ImageRepository:
             refuse_stale("image", stored=image.version, edited=version, who=image.updated_by)
             names = await self._refuse(transaction, fields, image_id)
             changed = {"version": image.version + 1, "updated_at": self._clock(), "updated_by": actor.label}
-            await transaction.update("images", image_id, {**changed, **_columns(fields)})
+            pinned = pinned_digest(image, fields, await last_check(transaction.fetch_one, image_id))
+            await transaction.update("images", image_id, {**changed, **_columns(fields), "pinned_digest": pinned})
             await refer(transaction, image_id, names)
             await self._chain.append(
                 transaction, actor, Event("image.update", "image", image_id, fields.name, detail=_changes(image, fields))
             )
+            if pinned is not None and pinned != image.pinned_digest:
+                await self._chain.append(transaction, actor, pin_event(image_id, fields.name, fields.reference, pinned))
         return await self.get(actor, image_id)
 
     async def use(self, actor: Actor, image_id: str) -> ImageUse:
         """Who uses this image."""
         account = self._database.account(actor.account_id)
         return await _use(account.fetch_all, image_id)
+
+    async def last_check(self, actor: Actor, image_id: str) -> Checked | None:
+        """What the last check of this image found."""
+        return await last_check(self._database.account(actor.account_id).fetch_one, image_id)
 
     async def preview(self, actor: Actor, template: UserData) -> str:
         """The user data with variables filled in and secrets as `••••`. Raises Invalid for a name that is not there, or too long a text."""
@@ -207,7 +224,8 @@ def _changeable(image: Image) -> Image:
 
 def _columns(fields: ImageFields) -> dict[str, object]:
     names = ("name", "name_key", "description", "docker_image_url", "reference", "host", "user_data")
-    return {name: getattr(fields, name) for name in names} | {"registry_credential_id": fields.credential_id}
+    others = {"registry_credential_id": fields.credential_id, "pin_digest": int(fields.pin_digest)}
+    return {name: getattr(fields, name) for name in names} | others
 
 
 def _changes(image: Image, fields: ImageFields) -> str:
@@ -219,6 +237,7 @@ def _changes(image: Image, fields: ImageFields) -> str:
             ("Docker Image URL", image.docker_image_url, fields.docker_image_url),
             ("Docker Registry Auth", image.credential_id, fields.credential_id),
             ("user data", image.user_data, fields.user_data),
+            ("pin", image.pin_digest, fields.pin_digest),
         )
         if before != after
     ]
@@ -242,4 +261,7 @@ def _image(row: Row) -> Image:
         version=row["version"],
         updated_at=row["updated_at"],
         updated_by=row["updated_by"],
+        pin_digest=bool(row["pin_digest"]),
+        pinned_digest=row["pinned_digest"],
+        pulls=pulls_of(row),
     )

@@ -140,8 +140,8 @@ async def _preview(request: Request, form: Form) -> Preview:
 
 async def _decides_a_hand_over(request: Request, image: Image, fields: ImageFields) -> bool:
     """Whether the change decides what agents are handed from now on: that asks for the password, as assigning an image does."""
-    before = (image.reference, image.credential_id, image.user_data)
-    if before == (fields.reference, fields.credential_id, fields.user_data):
+    before = (image.reference, image.credential_id, image.user_data, image.pin_digest)
+    if before == (fields.reference, fields.credential_id, fields.user_data, fields.pin_digest):
         return False
     use = await _repository(request).use(actor(request), image.id)
     return bool(use.agents) or use.is_default
@@ -186,6 +186,8 @@ async def _edit_page(
         "version": image.version if version is None else version,
         "changes": _differences(image, typed) if stale else [],
         "use": await _repository(request).use(actor(request), image.id),
+        "check_errors": {},
+        "checked": await _repository(request).last_check(actor(request), image.id),
         "fresh": is_fresh(request),
     }
     fragment = "images/_form.html" if principal(request).may(Permission.EDIT) and not image.official else None
@@ -200,7 +202,8 @@ async def _delete_page(request: Request, status: int = 200) -> Response:
 
 def _differences(image: Image, typed: ImageForm) -> list[tuple[str, str]]:
     stored = ImageForm.of(image)
-    shown = {name: getattr(stored, name) for name in LABELS} | {"registry_credential_id": image.credential_name or "none"}
+    words = {"registry_credential_id": image.credential_name or "none", "pin_digest": "yes" if image.pin_digest else "no"}
+    shown = {name: getattr(stored, name) for name in LABELS} | words
     changed = [(LABELS[name], shown[name]) for name in LABELS if getattr(stored, name) != getattr(typed, name)]
     return changed or [("Saved by", image.updated_by)]
 

@@ -8,7 +8,8 @@ class Intended:
     """What an agent is to be handed. The value is still sealed.
 
     `image_id` is None when no image is chosen; `credential_id` is None when the image needs none, or when the one that it needs
-    (`needed_id`) is not there. Times are Unix milliseconds. `pin_digest` is 1 where the reference is handed over with `pinned_digest`.
+    (`needed_id`) is not there. Times are Unix milliseconds. `pin_digest` is 1 where only `pinned_digest` is
+    handed over: `reference` then has it in the place of the tag, once there is one.
     """
 
     account_id: str

@@ -12,12 +12,18 @@ from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.credentials.credential import seal_context
+from webapp.credentials.minted_tokens import MintedTokens
+from webapp.credentials.minting import Source
+from webapp.credentials.parameters import mints
+from webapp.credentials.sign_ins import token_username
 from webapp.database import MOST_IN_A_BATCH, AccountTransaction, Batch, Database, Done, Row, Values, Write
 from webapp.errors import Conflict, NotFound
+from webapp.images.pinning import pinned_reference
 from webapp.log import redact
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import NOWHERE, KeptRows, Known
 from webapp.provisioning.provision_id import place_of
+from webapp.provisioning.pulls import failure_kind, note_pull, reference_of
 from webapp.provisioning.result import Result
 from webapp.secrets import named_value
 from webapp.vault import SealBroken, SealContext, Token, Vault
@@ -45,20 +51,13 @@ _USED = (
 
 
 _HANDED = (
-    "SELECT action, object_kind, object_id, detail, secret_version FROM audit_log WHERE account_id = :account_id AND at = :at"
+    "SELECT action, object_kind, object_id, object_name, detail, secret_version FROM audit_log WHERE account_id = :account_id AND at = :at"
     " AND seq = :number AND actor_id = :agent_id AND decision = 'allowed' AND action IN ('registry_credential.release', 'image.hand_over')"
 )
 """The row of a hand-over, by what its id holds."""
 
 _READ = re.compile(r"secrets\.(\w+) \(version (\d+)\)", re.ASCII)
 _LARGEST = 2**63 - 1
-
-
-def _reference(handed: Row) -> str:
-    """The reference that was handed over, out of what `provision._event` wrote."""
-    detail = str(handed["detail"])
-    said = detail.rpartition("; user data")[0] or detail
-    return said.rpartition(", ")[2] if handed["action"] == "registry_credential.release" else said.partition(", ")[0]
 
 
 async def _handed(transaction: AccountTransaction, agent: Actor, at: int, number: int) -> Row | None:
@@ -82,8 +81,9 @@ class RefusedToken(Exception):
 class ProvisionRepository:
     """The account's hand-overs."""
 
-    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock, tokens: MintedTokens) -> None:
         self._database = database
+        self._tokens = tokens
         self._vault = vault
         self._chain = chain
         self._clock = clock
@@ -139,17 +139,15 @@ class ProvisionRepository:
     def _made_ready(self, token: Token, row: tuple[Any, ...]) -> Known:
         _, mac, revoked_at, *columns = row
         intended = Intended(*columns)
+        if intended.pin_digest and intended.pinned_digest is not None:
+            intended.reference = pinned_reference(intended.reference, intended.pinned_digest)
         claim = self._vault.claim(token, owner=intended.agent_id, account_id=intended.account_id, expires_at=None)
-        place = None
+        place = source = None
         if intended.credential_id is not None:
-            context = seal_context(
-                intended.account_id,
-                intended.credential_id,
-                intended.secret_version,
-                intended.host,
-                intended.auth_method,
-                intended.parameters,
-            )
+            sealed_to = intended.secret_version, intended.host, intended.auth_method, intended.parameters
+            if mints(intended.auth_method, intended.parameters):
+                source = Source(intended.account_id, intended.credential_id, *sealed_to)
+            context = seal_context(intended.account_id, intended.credential_id, *sealed_to)
             try:
                 place = self._vault.place(context)
             except SealBroken:
@@ -157,7 +155,7 @@ class ProvisionRepository:
             stored: object = intended.sealed  # SQLite keeps anything in any column
             if not isinstance(stored, bytes):
                 place, intended.sealed = NOWHERE, b""
-        return Known(mac, intended, revoked_at is not None, claim, place)
+        return Known(mac, intended, revoked_at is not None, claim, place, source)
 
     async def report(self, agent: Actor, result: Result) -> bool:
         """Record what became of a hand-over; False when the very same was reported before.
@@ -182,16 +180,22 @@ class ProvisionRepository:
                 raise Conflict(
                     f"This provision was reported before, as {earlier['outcome']}. A result stands once it is given.", "result-stands"
                 )
-            told = {"outcome": result.outcome, "digest": result.digest, "error": result.error}
+            kind = failure_kind(result)
+            told = {"outcome": result.outcome, "digest": result.digest, "error": result.error, "kind": kind}
             made = {"id": result.provision_id, "agent_id": agent.id, "handed_at": handed_at, "reported_at": now}
             await transaction.insert("provision_results", {**made, **told})
             await transaction.execute(
-                "UPDATE agent_activity SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error"
+                "UPDATE agent_activity SET last_seen_at = :now, last_outcome = :outcome, last_outcome_at = :now, last_error = :error,"
+                " last_failure_kind = :kind"
                 " WHERE account_id = :account_id AND agent_id = :agent_id AND NOT EXISTS (SELECT 1 FROM provision_results"
                 " WHERE account_id = :account_id AND agent_id = :agent_id AND handed_at > :handed_at)",
-                {"now": now, "outcome": result.outcome, "error": result.error, "agent_id": agent.id, "handed_at": handed_at},
-            )
-            detail = f"{result.outcome}: {_reference(handed)}" + (f" {result.digest}" if result.digest else "")
+                {
+                    "now": now, "outcome": result.outcome, "error": result.error, "kind": kind, "agent_id": agent.id,
+                    "handed_at": handed_at,
+                },
+            )  # fmt: skip
+            await note_pull(transaction, agent, handed, result, handed_at)
+            detail = f"{result.outcome}: {reference_of(handed)}" + (f" {result.digest}" if result.digest else "")
             await self._chain.append(transaction, agent, Event("agent.report", "agent", agent.id, agent.label, detail=detail[:500]))
         return True
 
@@ -212,10 +216,14 @@ class ProvisionRepository:
         )
         if row is None:
             return []
-        context = seal_context(
-            transaction.account_id, row["id"], handed["secret_version"], row["host"], row["auth_method"], row["parameters"]
-        )
-        return [form for value in self._opened(row["sealed"], context) for form in (_basic(row["username"], value), value)]
+        sealed_to = handed["secret_version"], row["host"], row["auth_method"], row["parameters"]
+        pairs = [
+            (row["username"], value) for value in self._opened(row["sealed"], seal_context(transaction.account_id, row["id"], *sealed_to))
+        ]
+        if mints(row["auth_method"], row["parameters"]):
+            tokens = await self._tokens.lately(Source(transaction.account_id, row["id"], *sealed_to))
+            pairs += [(token_username(row["auth_method"]), token.reveal().decode("utf-8")) for token in tokens]
+        return [form for username, value in pairs for form in (_basic(username, value), value)]
 
     async def _secrets_of(self, transaction: AccountTransaction, handed: Row) -> list[str]:
         """The secrets that the user data read, as far as they are still the ones of then."""

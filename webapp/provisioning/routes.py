@@ -9,7 +9,9 @@ from starlette.types import Receive, Scope, Send
 from webapp.actor import Actor
 from webapp.chain import Event
 from webapp.errors import Invalid
-from webapp.provisioning.provision import HandOver, NotHandedOver, Parts, as_docker_config, as_json, encoded, provision
+from webapp.provisioning.answers import as_docker_config, as_json, encoded
+from webapp.provisioning.check_routes import answer_check
+from webapp.provisioning.provision import HandOver, NotHandedOver, Parts, provision
 from webapp.provisioning.repository import ProvisionRepository, RefusedToken, UnknownToken
 from webapp.provisioning.result import parse_result
 from webapp.web.bearer import refuse_known, refuse_unknown, unverified_token
@@ -29,6 +31,9 @@ async def hand_over(scope: Scope, receive: Receive, send: Send) -> None:
     A bare ASGI application: what every machine of a rack asks at once is worth the requests and responses that it does without.
     The token is looked at where the rest is read, in the batch that writes the audit row.
     """
+    if _asks_for_a_check(scope["query_string"]):
+        await answer_check(scope, send)
+        return
     app, caller = scope["app"].state, scope["state"]
     answer = _FORMATS.get(_format(scope["query_string"]))
     if answer is None:
@@ -86,6 +91,15 @@ def hand_over_directly(asked: Asked, parts: Parts) -> None:
 
 def _format(query: bytes) -> str:
     return parse_qs(query.decode("latin-1")).get("format", [""])[-1] if query else ""
+
+
+def _asks_for_a_check(query: bytes) -> bool:
+    if not query:
+        return False
+    asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("check")
+    if asked is not None and asked[-1] != "1":
+        raise Invalid({"check": "check: leave it out for the hand-over, or send 1 to have it checked."})
+    return asked is not None
 
 
 async def report(request: Request) -> Response:

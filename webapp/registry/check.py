@@ -101,8 +101,8 @@ async def _pulled(client: Client, host: str, sign_in: SignIn | None, reference: 
         return Verdict(Kind.MAY_NOT_PULL, f"{named} is not public. Choose a registry credential for it in Docker Registry Auth.")
     return Verdict(
         Kind.MAY_NOT_PULL,
-        f"{host} takes this user name and password, but does not let it pull {reference.repository}. Give the user or the token the right"
-        " to read this repository.",
+        f"{host} takes this user name and password, but does not let them pull {reference.repository}. Give the user, or the token, the"
+        " right to read this repository.",
     )
 
 

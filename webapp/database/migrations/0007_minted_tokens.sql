@@ -16,15 +16,24 @@ ALTER TABLE registry_credentials ADD COLUMN parameters TEXT NOT NULL DEFAULT '';
 ALTER TABLE registry_credentials ADD COLUMN expires_at BIGINT;
 ALTER TABLE registry_credentials ADD COLUMN expiry_source TEXT NOT NULL DEFAULT '';
 
+-- expires_at once more, for the list: those that do not expire come last, and a row has a place among the others also then.
+ALTER TABLE registry_credentials ADD COLUMN expiry_rank BIGINT NOT NULL DEFAULT 999999999999999;
+
+CREATE INDEX registry_credentials_by_expiry ON registry_credentials (account_id, expiry_rank, name_key, id);
+
 ALTER TABLE registry_credential_versions ADD COLUMN parameters TEXT NOT NULL DEFAULT '';
 ALTER TABLE registry_credential_versions ADD COLUMN expires_at BIGINT;
 ALTER TABLE registry_credential_versions ADD COLUMN expiry_source TEXT NOT NULL DEFAULT '';
 
--- The token that was minted last with a credential's value of this version: one a credential, with the credential's id.
+-- The token that was minted last with a credential's value of this version: one a credential, with the credential's id. The columns
+-- say what it was minted from; it is sealed to them and to its times, so that none is moved or prolonged.
 CREATE TABLE minted_tokens (
     id TEXT PRIMARY KEY REFERENCES registry_credentials (id) ON DELETE CASCADE,
     account_id TEXT NOT NULL REFERENCES accounts (id),
     secret_version INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    auth_method TEXT NOT NULL,
+    parameters TEXT NOT NULL,
     sealed BYTES NOT NULL,
     kek_id INTEGER NOT NULL REFERENCES keyring (id),
     minted_at BIGINT NOT NULL,
@@ -33,8 +42,10 @@ CREATE TABLE minted_tokens (
 
 CREATE INDEX minted_tokens_kek ON minted_tokens (kek_id);
 
--- What agents report of pulls, by the kinds of registry/kinds.py; last_failed_agent is the agent's name.
+-- What agents report of pulls, by the kinds of registry/kinds.py. Times are the hand-overs'; last_failed_agent is the agent's name.
 ALTER TABLE provision_results ADD COLUMN kind TEXT;
+
+ALTER TABLE agent_activity ADD COLUMN last_failure_kind TEXT;
 
 ALTER TABLE registry_credential_activity ADD COLUMN last_pulled_at BIGINT;
 ALTER TABLE registry_credential_activity ADD COLUMN last_failed_at BIGINT;
