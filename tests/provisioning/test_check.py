@@ -8,12 +8,19 @@ import pytest
 from tests.markup import HTMX, says, summary
 from tests.personas import House
 from tests.provisioning.checking import CHECK, asked, furnished, stored, written
+from tests.real.process import free_port
 from tests.real.registry import Registry
+from tests.real.service_account import service_account_key
 from tests.stories import add_image, bearer, enrolled, provision
 from webapp.clock import SECOND
+from webapp.credentials.credential import GCP_TOKEN_USERNAME, AuthMethod, CredentialFields
+from webapp.credentials.parameters import GCP_ACCESS_TOKEN
 from webapp.provisioning.check import FRESH
+from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
+
+GCP = AuthMethod.GCP_SERVICE_ACCOUNT_KEY
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +31,8 @@ def digest(htpasswd_registry: Registry) -> str:
 
 @pytest.fixture
 def house_environ(htpasswd_registry: Registry) -> dict[str, str]:
-    return {"WEBAPP_ALLOWED_REGISTRIES": f"http://{htpasswd_registry.host}"}
+    nobody = f"http://127.0.0.1:{free_port()}"
+    return {"WEBAPP_ALLOWED_REGISTRIES": f"http://{htpasswd_registry.host}", "WEBAPP_GOOGLE_TOKEN_ENDPOINT": nobody}
 
 
 async def test_an_agent_is_told_that_its_image_can_be_pulled(
@@ -214,3 +222,32 @@ async def test_an_image_of_another_account_is_not_checked(
     before = asked(htpasswd_registry)
     assert (await charlie.post(f"/images/{image}/check")).status_code == 404
     assert asked(htpasswd_registry) == before
+
+
+async def test_what_has_expired_is_not_signed_in_with(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
+) -> None:
+    image, token = await furnished(house, alice, htpasswd_registry)
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute("UPDATE registry_credentials SET expires_at = :now", {"now": house.clock()})
+    before = asked(htpasswd_registry)
+    answer = await provision(house, token, CHECK)
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "credential-expired")
+    for headers in ({}, HTMX):
+        answer = await alice.post(f"/images/{image}/check", headers=headers)
+        assert answer.status_code == 409
+        assert summary(answer.text).startswith("Not checked The registry credential ghcr-acme expired on 3 Nov 2026, 14:05 UTC.")
+    assert asked(htpasswd_registry) == before
+
+
+async def test_a_token_that_is_not_minted_is_what_the_check_has_found(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
+) -> None:
+    image, token = await furnished(house, alice, htpasswd_registry)
+    fields = CredentialFields("google", "google", "", htpasswd_registry.host, GCP, GCP_TOKEN_USERNAME, GCP_ACCESS_TOKEN)
+    google, _ = await house.store.credentials.add(house.alice.actor, fields, Secret(service_account_key()))
+    async with house.store.database.account(house.alice.account_id).transaction() as transaction:
+        await transaction.update("images", image, {"registry_credential_id": google.id})
+    told = (await provision(house, token, CHECK)).json()["check"]
+    assert (told["works"], told["kind"], told["digest"]) == (False, "unreachable", None)
+    assert "Last check Not reachable from here" in says((await alice.get(f"/images/{image}")).text)

@@ -14,7 +14,7 @@ from webapp.chain import AuditChain, Event
 from webapp.clock import SECOND, Clock
 from webapp.credentials.minting import NotMinted
 from webapp.credentials.repository import CredentialRepository
-from webapp.credentials.sign_ins import SignIns
+from webapp.credentials.sign_ins import SignIns, refuse_expired
 from webapp.database import Batch, Database
 from webapp.errors import Conflict, NotFound
 from webapp.images.pinning import pin_event
@@ -124,6 +124,7 @@ class Checks:
         self._parts.provisioning.activity.seen(intended, now)
         agent = Actor(intended.account_id, "agent", intended.agent_id, intended.agent_name, token.accessor, address, request_id)
         with _refusals_are_the_agents(agent):
+            refuse_expired(intended.credential_name, intended.expires_at, now)
             refuse_image(intended)
             subject = _subject(intended)
             checked = self._found.get(subject)
