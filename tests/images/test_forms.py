@@ -144,7 +144,10 @@ async def test_name_and_credential_are_refused_in_one_answer(alice: httpx2.Async
 @pytest.mark.parametrize("reference", ["acme/ubuntu", *(f"{host}/acme/ubuntu" for host in HUB_HOSTS)])
 async def test_the_names_of_docker_hub_are_one_host(alice: httpx2.AsyncClient, host: str, reference: str) -> None:
     credential_id = await store_credential(alice, registry_url=host)
-    assert await offered(alice, reference) == {"": ["None (public image)"], "For this image’s registry": [f"ghcr-acme – {host} – never used"]}
+    assert await offered(alice, reference) == {
+        "": ["None (public image)"],
+        "For this image’s registry": [f"ghcr-acme – {host} – never used"],
+    }
     assert await add_image(alice, credential_id, docker_image_url=reference)
 
 
