@@ -58,15 +58,19 @@ def test_a_wrong_password_fails_the_pull_and_the_row_says_so(
     assert status == 1
     assert "not-the-password" not in words
     alice.goto("/agents")
-    expect(steps.row(alice, agent)).to_contain_text("Failed")
+    expect(steps.row(alice, agent)).to_contain_text("Wrong user or password")
     expect(steps.row(alice, agent)).to_contain_text("unauthorized")
     alice.goto("/registry-credentials")
+    expect(steps.row(alice, credential)).to_contain_text("Wrong user or password")
     alice.get_by_role("link", name=credential, exact=True).click()
     alice.locator("input[name=password]").fill(htpasswd_registry.password)
     steps.save(alice)
     expect(alice.get_by_role("heading", name="Registry Credentials", level=1)).to_be_visible()
     status, words = pulled(settled.server, tmp_path / "state", tmp_path / "layout")
     assert status == 0, words
+    expect(steps.row(alice, credential)).to_be_visible()
+    alice.reload()
+    expect(steps.row(alice, credential)).not_to_contain_text("Wrong user or password")
 
 
 @pytest.mark.parametrize("crlf", [False, True], ids=["lf", "crlf"])

@@ -5,20 +5,23 @@ import os
 import pytest
 
 from tests import system
-from tests.personas import alice, bob, charlie, house, stranger
-from tests.real.fixtures import aws, aws_kms_server, bao, htpasswd_registry, open_registry, token_registry
+from tests.personas import alice, bob, charlie, house, house_environ, stranger
+from tests.real.fixtures import authority, aws, aws_kms_server, bao, htpasswd_registry, open_registry, tls_registry, token_registry
 
 __all__ = [
     "alice",
+    "authority",
     "aws",
     "aws_kms_server",
     "bao",
     "bob",
     "charlie",
     "house",
+    "house_environ",
     "htpasswd_registry",
     "open_registry",
     "stranger",
+    "tls_registry",
     "token_registry",
 ]
 

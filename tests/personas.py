@@ -157,12 +157,18 @@ def settings_in(folder: Path, **environ: str) -> Settings:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[House]:
+def house_environ() -> dict[str, str]:
+    """Variables that the house is set up with; a file that needs some has a fixture of this name."""
+    return {}
+
+
+@pytest.fixture
+async def house(tmp_path: Path, anyio_backend: str, house_environ: dict[str, str]) -> AsyncIterator[House]:
     """The application, running, with alice, bob and charlie in it."""
     clock = TestClock()
     acme, other = new_id(), new_id()
     async with AsyncExitStack() as stack:
-        settings = settings_in(tmp_path)
+        settings = settings_in(tmp_path, **house_environ)
         settings.make_data_dir()
         path_of(settings.database_url).write_bytes(await migrated())
         store = await stack.enter_async_context(open_store(settings, clock=clock))

@@ -19,6 +19,11 @@ def in_words(at: int) -> str:
     return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
 
 
+def rfc3339(at: int) -> str:
+    """A Unix time in milliseconds as programs read it (RFC 3339, UTC, whole seconds): `2026-11-03T14:05:00Z`."""
+    return f"{datetime.fromtimestamp(at // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def system_clock() -> int:
     """The machine's own time in Unix milliseconds."""
     return time.time_ns() // 1_000_000

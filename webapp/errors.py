@@ -62,7 +62,14 @@ class TooMany(AppError):
 
 
 class Unavailable(AppError):
-    """The store cannot do it now, so nothing was done and nothing was released. Answered with 503."""
+    """It cannot be done now, so nothing was done and nothing was released. Answered with 503 and `Retry-After`.
+
+    `code` is as in Conflict; `retry_after` is in whole seconds.
+    """
+
+    def __init__(self, message: str, code: str = "unavailable", retry_after: int = 2) -> None:
+        super().__init__(message)
+        self.code, self.retry_after = code, retry_after
 
 
 class ConfigurationError(AppError):

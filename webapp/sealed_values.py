@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from webapp.credentials import credential
+from webapp.credentials import credential, minted_tokens
 from webapp.database import Row
 from webapp.secrets import imports, named_value
 from webapp.vault import SealContext
@@ -13,7 +13,7 @@ from webapp.vault import SealContext
 class SealedTable:
     """A table with sealed values: what a row of it is called, its columns that `place` needs, and the place that a row is sealed to.
 
-    Each has `id`, `account_id`, `sealed` and `kek_id`. `passing` is one whose rows live for minutes, and have no name.
+    Each has `id`, `account_id`, `sealed` and `kek_id`. `passing` is one whose rows live for minutes or hours, and have no name.
     """
 
     noun: str
@@ -52,6 +52,13 @@ SEALED_TABLES = (
         lambda row: credential.seal_context(
             row["account_id"], row["registry_credential_id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"]
         ),
+        passing=True,
+    ),
+    SealedTable(
+        "minted token",
+        "minted_tokens",
+        ("secret_version", "host", "auth_method", "parameters", "minted_at", "expires_at"),
+        minted_tokens.seal_context,
         passing=True,
     ),
 )

@@ -18,7 +18,7 @@ from webapp.check import CheckReport, check_store
 from webapp.clock import Clock, system_clock
 from webapp.command import Progress, unseen
 from webapp.credentials.repository import CredentialRepository
-from webapp.credentials.sign_ins import SignIns
+from webapp.credentials.sign_ins import SignIns, minter
 from webapp.database import Database, Transaction, inspect
 from webapp.database.lock import store_lock
 from webapp.database.migrations import VERSIONS_SQL, migrate, refuse_newer
@@ -101,7 +101,7 @@ async def open_locked_store(
 ) -> AsyncIterator[Store]:
     """As `open_store`, for who holds the data directory's lock."""
     opened = await asyncio.to_thread(_root_key, settings, notices)  # a KMS may take some seconds
-    database = await Database.open(settings.database_url)
+    database, sign_ins = await Database.open(settings.database_url), None
     try:
         await migrate(database, clock)
         if opened.new is not None:
@@ -111,6 +111,7 @@ async def open_locked_store(
         named = await database.fetch_one(_CHAIN_SQL)
         chain = AuditChain(database, vault, clock, (named or {}).get("audit_chain") or "")
         await load_official_images(database, settings.official_images_file, clock())
+        sign_ins = SignIns(database, vault, chain, clock, minter(settings, clock))
         imports = ImportRepository(database, vault, clock)
         await imports.forget_expired()
         yield Store(
@@ -121,7 +122,7 @@ async def open_locked_store(
             clock=clock,
             accounts=AccountRepository(database, vault, chain, clock),
             credentials=CredentialRepository(database, vault, chain, clock),
-            sign_ins=SignIns(database, vault),
+            sign_ins=sign_ins,
             secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
             variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
             imports=imports,
@@ -130,10 +131,12 @@ async def open_locked_store(
             bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
             enrolment=Enrolment(database, vault, chain, clock),
             audit=AuditRepository(database, vault, chain, clock),
-            provisions=ProvisionRepository(database, vault, chain, clock),
+            provisions=ProvisionRepository(database, vault, chain, clock, sign_ins.tokens),
             keys=KeyRepository(database, vault, clock, [table.table for table in SEALED_TABLES]),
         )
     finally:
+        if sign_ins is not None:
+            await sign_ins.close()
         await database.close()
 
 

@@ -101,4 +101,4 @@ class Opened:
 def parts_of(store: Store) -> Parts:
     """What a hand-over from this store is made with; nothing that it kept outlives it."""
     values = {"secrets": store.secrets, "variables": store.variables}
-    return Parts(store.provisions, values, Activity(store.database), store.chain, store.vault, store.clock)  # type: ignore[arg-type]
+    return Parts(store.provisions, values, Activity(store.database), store.chain, store.vault, store.clock, store.sign_ins.tokens)  # type: ignore[arg-type]

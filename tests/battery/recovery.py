@@ -10,7 +10,8 @@ from tests.battery.aftermath import DATABASE, key_states, look_into, query, sett
 from webapp.actor import Actor
 from webapp.errors import ConfigurationError
 from webapp.provisioning.activity import written_soon
-from webapp.provisioning.provision import Parts, as_json, provision
+from webapp.provisioning.answers import as_json
+from webapp.provisioning.provision import Parts, provision
 from webapp.rotation import rotate
 from webapp.sealed_values import SEALED_TABLES
 from webapp.settings import Settings
@@ -115,7 +116,7 @@ async def _hands_over(store: Store, ids: dict[str, str]) -> list[str]:
     assert token is not None
     async with written_soon(store.database) as activity:
         stores = {"secrets": store.secrets, "variables": store.variables}
-        parts = Parts(store.provisions, stores, activity, store.chain, store.vault, store.clock)  # type: ignore[arg-type]  # as in the app
+        parts = Parts(store.provisions, stores, activity, store.chain, store.vault, store.clock, store.sign_ins.tokens)  # type: ignore[arg-type]  # as in the app
         handed = orjson.loads(orjson.dumps(as_json(await provision(token, None, None, parts))))
     wrong = [] if handed["registry_auth"]["password"] == values["ghcr"] else ["the agent is handed another value"]
     return wrong + ([] if handed["image"]["name"] == values["image"] else ["the agent is handed another image"])

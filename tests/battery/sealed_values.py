@@ -38,7 +38,7 @@ from webapp.secrets.named_value import ValueFields
 from webapp.vault import RootKey, SealBroken, Secret, Vault, new_keyring, open_keyring
 
 T = TypeVar("T")
-CREDENTIALS, SECRETS, IMPORTS, _ = SEALED_TABLES
+CREDENTIALS, SECRETS, IMPORTS, *_ = SEALED_TABLES
 EVERY = 500
 """Changes between two looks at what nobody touched."""
 
@@ -148,7 +148,7 @@ async def _is_imported(house: Furnished, value: Value) -> bool:
 async def _handed(house: Furnished, agent: Agent) -> Provision | None:
     """What the agent is handed by a server that has kept no row of before; None for a refusal with a reason."""
     store = house.store
-    provisions = ProvisionRepository(store.database, store.vault, store.chain, store.clock)
+    provisions = ProvisionRepository(store.database, store.vault, store.chain, store.clock, store.sign_ins.tokens)
     try:
         return await provision(agent.token, "192.0.2.9", None, replace(parts_of(store), provisions=provisions))
     except NotHandedOver:

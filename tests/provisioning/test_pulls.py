@@ -52,7 +52,7 @@ async def test_a_failure_is_shown_by_its_kind_at_the_credential_and_the_image(ho
     for path in (f"/registry-credentials/{credential}", f"/images/{image}"):
         said = says((await alice.get(path)).text)
         assert "Last pulled 2 h ago" in said
-        assert "Last failure Wrong user or password 2 h ago rack1-node07" in said
+        assert "Last failure Wrong user or password 2 h ago on rack1-node07" in said
     for path in ("/registry-credentials", "/images", "/agents"):
         assert badges((await alice.get(path)).text) == ["Wrong user or password"]
     rows = await house.store.database.fetch_all("SELECT kind FROM provision_results ORDER BY handed_at")
@@ -65,7 +65,7 @@ async def test_an_error_that_says_nothing_of_the_registry_says_failed(house: Hou
     for path in (f"/registry-credentials/{credential}", f"/images/{image}"):
         said = says((await alice.get(path)).text)
         assert "Last pulled never" in said
-        assert "Last failure Failed just now rack1-node07" in said
+        assert "Last failure Failed just now on rack1-node07" in said
     for path in ("/registry-credentials", "/images", "/agents"):
         assert badges((await alice.get(path)).text) == ["Failed"]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.real import aws_kms, openbao, registry
+from tests.real.authority import Authority, new_authority
 from tests.real.aws_kms import AwsKmsServer
 from tests.real.openbao import OpenBao
 from tests.real.registry import Registry
@@ -21,6 +22,19 @@ def htpasswd_registry() -> Iterator[Registry]:
 def token_registry() -> Iterator[Registry]:
     """A private registry with token auth, `_json_key` and a service-account key file."""
     with registry.token_registry() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority of the tests' own."""
+    return new_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def tls_registry(authority: Authority) -> Iterator[Registry]:
+    """A private registry with a username and a password, over TLS with a certificate of `authority`."""
+    with registry.htpasswd_registry(authority=authority) as running:
         yield running
 
 

@@ -13,11 +13,12 @@ import shutil
 import string
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests import system
+from tests.real.authority import Authority
 from tests.real.oci_image import write_image
 from tests.real.process import free_port, running
 from tests.real.service_account import service_account_key
@@ -28,12 +29,23 @@ START_TRIES = 3
 
 @dataclass(frozen=True)
 class Registry:
-    """A running registry. `host` is `127.0.0.1:PORT`; `username` is empty where everybody may pull; `log` is what the registry printed."""
+    """A running registry. `host` is `127.0.0.1:PORT`; `username` is empty where everybody may pull; `log` is what the registry printed.
+
+    `realm` is the origin of its token server. `refused` are patterns of repositories that nobody may pull: add to it. `ca_file` has the
+    certificate to trust, where it speaks TLS.
+    """
 
     host: str
     username: str
     password: str = field(repr=False)
     log: Path
+    realm: str = ""
+    refused: set[str] = field(default_factory=set)
+    ca_file: Path | None = None
+
+    def settings(self) -> dict[str, str]:
+        """The variables with which a control plane may ask this registry, which is on this machine."""
+        return settings_for(self)
 
     def push(self, repository: str, tag: str = "latest") -> str:
         """Push a new tiny image as `host/repository:tag`; returns its manifest's digest. Raises RuntimeError with skopeo's words."""
@@ -63,28 +75,48 @@ class Registry:
         return _skopeo(["--src-tls-verify=false", source, f"oci:{to}:{tag}"], _auths(self.host, username, password))
 
 
+def settings_for(*registries: Registry) -> dict[str, str]:
+    """The variables with which a control plane may ask these registries; at most one authority among them."""
+    settings = {"WEBAPP_ALLOWED_REGISTRIES": ", ".join(f"{'' if one.ca_file else 'http://'}{one.host}" for one in registries)}
+    if realms := [f"{one.host}={one.realm}" for one in registries if one.realm]:
+        settings["WEBAPP_ALLOWED_REALMS"] = ", ".join(realms)
+    for one in registries:
+        if one.ca_file is not None:
+            settings["WEBAPP_REGISTRY_CA_FILE"] = str(one.ca_file)
+    return settings
+
+
 @contextlib.contextmanager
-def htpasswd_registry(*, username: str = "acme-bot", password: str | None = None) -> Iterator[Registry]:
-    """A registry that asks for HTTP basic auth. Without `password` it makes one with the characters that careless code trips over."""
+def htpasswd_registry(*, username: str = "acme-bot", password: str | None = None, authority: Authority | None = None) -> Iterator[Registry]:
+    """A registry that asks for HTTP basic auth. Without `password` it makes one with the characters that careless code trips over.
+
+    With an `authority` it speaks TLS, with a certificate of that one.
+    """
     password = f"p%20 \"é'$&+\\{secrets.token_urlsafe(16)}=/" if password is None else password
     with tempfile.TemporaryDirectory(prefix="registry-") as folder:
         passwords = Path(folder, "htpasswd")
         passwords.write_text(f"{username}:{_bcrypt(password)}\n")
         auth = {"htpasswd": {"realm": "registry of the tests", "path": str(passwords)}}
-        with _registry(Path(folder), auth, username, password) as registry:
+        with _registry(Path(folder), auth, username, password, authority) as registry:
             yield registry
 
 
 @contextlib.contextmanager
-def token_registry(*, username: str = "_json_key", key: bytes | None = None) -> Iterator[Registry]:
-    """A registry that sends its clients to a token server, as Google's does; the password is the key file `key`, byte for byte."""
+def token_registry(
+    *, username: str = "_json_key", key: bytes | None = None, accepts: Callable[[bytes], bool] | None = None
+) -> Iterator[Registry]:
+    """A registry that sends its clients to a token server, as Google's does; the password is the key file `key`, byte for byte.
+
+    `accepts` is asked about every other password, such as a token that was minted.
+    """
     key = service_account_key() if key is None else key
     with tempfile.TemporaryDirectory(prefix="registry-") as folder:
         certificate = Path(folder, "token-server.pem")
-        with token_server(username=username, password=key, certificate_file=certificate) as realm:
+        refused: set[str] = set()
+        with token_server(username=username, password=key, certificate_file=certificate, refused=refused, accepts=accepts) as realm:
             auth = {"token": {"realm": realm, "service": SERVICE, "issuer": ISSUER, "rootcertbundle": str(certificate)}}
             with _registry(Path(folder), auth, username, key.decode()) as registry:
-                yield registry
+                yield replace(registry, realm=realm.removesuffix("/token"), refused=refused)
 
 
 @contextlib.contextmanager
@@ -95,16 +127,21 @@ def open_registry() -> Iterator[Registry]:
 
 
 @contextlib.contextmanager
-def _registry(folder: Path, auth: Mapping[str, object], username: str, password: str) -> Iterator[Registry]:
+def _registry(
+    folder: Path, auth: Mapping[str, object], username: str, password: str, authority: Authority | None = None
+) -> Iterator[Registry]:
     program, log = system.docker_registry(), folder / "registry.log"
     with contextlib.ExitStack() as stack:
         for tries_left in reversed(range(START_TRIES)):
             host = f"127.0.0.1:{(port := free_port())}"
+            http: dict[str, object] = {"addr": host, "secret": secrets.token_hex(16)}
+            if authority is not None:
+                http["tls"] = authority.issue(folder)
             config = {
                 "version": 0.1,
                 "log": {"level": "info"},
                 "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
-                "http": {"addr": host, "secret": secrets.token_hex(16)},
+                "http": http,
             }
             # JSON is YAML, and an empty `auth` is an error to the registry.
             (folder / "config.yml").write_text(json.dumps({**config, "auth": auth} if auth else config))
@@ -115,7 +152,7 @@ def _registry(folder: Path, auth: Mapping[str, object], username: str, password:
                 # Somebody may have taken the port between the look and the start.
                 if not tries_left:
                     raise
-        yield Registry(host, username, password, log)
+        yield Registry(host, username, password, log, ca_file=None if authority is None else authority.ca_file)
 
 
 def _auths(host: str, username: str, password: str) -> dict[str, dict[str, str]]:

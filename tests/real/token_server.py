@@ -12,7 +12,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -28,11 +29,15 @@ TOKEN_SECONDS = 300
 
 
 @contextlib.contextmanager
-def token_server(*, username: str, password: bytes, certificate_file: Path) -> Iterator[str]:
+def token_server(
+    *, username: str, password: bytes, certificate_file: Path, refused: Collection[str] = (), accepts: Callable[[bytes], bool] | None = None
+) -> Iterator[str]:
     """Serve on a free port of 127.0.0.1 in a thread; gives the `realm`, this server's address.
 
     Writes the certificate that the registry trusts (`rootcertbundle`) into `certificate_file`. Whoever shows `username` and exactly
-    the bytes of `password` is granted the scope asked for; everybody else gets 401.
+    the bytes of `password`, or another password that `accepts` takes, is granted the scope asked for; everybody else gets 401.
+    `refused` are patterns of repositories for which nobody is granted anything: a token is given all the same, as Docker Hub does. It is
+    looked at with each request.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _self_signed(key)
@@ -42,10 +47,13 @@ def token_server(*, username: str, password: bytes, certificate_file: Path) -> I
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             scheme, _, shown = self.headers.get("Authorization", "").partition(" ")
-            if scheme != "Basic" or not hmac.compare_digest(shown.encode(), expected):
+            other, _, password_shown = base64.b64decode(shown).partition(b":") if scheme == "Basic" else (b"", b"", b"")
+            taken = accepts is not None and other == username.encode() and accepts(password_shown)
+            if scheme != "Basic" or not (hmac.compare_digest(shown.encode(), expected) or taken):
                 self._answer(401, {"errors": [{"code": "UNAUTHORIZED", "message": "wrong username or password"}]})
                 return
             scopes = parse_qs(urlsplit(self.path).query).get("scope", [])
+            scopes = [scope for scope in scopes if not any(fnmatchcase(scope.split(":", 1)[1].rpartition(":")[0], one) for one in refused)]
             self._answer(200, {"token": _token(key, certificate, username, scopes), "expires_in": TOKEN_SECONDS})
 
         def _answer(self, status: int, document: object) -> None:

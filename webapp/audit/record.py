@@ -55,6 +55,7 @@ ACTIONS = {
     "registry_credential.roll_back": "Registry credential rolled back",
     "registry_credential.destroy": "Registry credential's old value destroyed",
     "registry_credential.delete": "Registry credential deleted",
+    "registry_credential.mint": "Registry credential's token minted",
     "registry_credential.release": "Registry credential handed over",
     "registry_credential.test": "Registry credential tested",
     "secret.create": "Secret created",

@@ -35,10 +35,16 @@ LABELS = {
     "own_role": "Own role",
     "expires_on": "Expires on",
     "keep_previous": "Previous value",
+    "test_image": "Image to test with",
+    "only_if_works": "Replace only if it works",
 }
 """The fields in the page's words, for the error summary."""
 
 _T = TypeVar("_T")
+
+_TEXTS = ("name", "description", "registry_url", "username", "expires_on", "store_anyway", "test_image", "only_if_works")
+
+_NOT_STORED = ("test_image", "only_if_works")
 
 _LONGEST_USERNAME = 255
 _LONGEST_PASSWORD = 16 * 1024
@@ -46,7 +52,11 @@ _LONGEST_PASSWORD = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class CredentialForm:
-    """What was typed, to be shown again: everything but the secret. `store_anyway` is "1" when it was ticked; `preset` a preset's key."""
+    """What was typed, to be shown again: everything but the secret.
+
+    `store_anyway` and `only_if_works` are "1" when they were ticked; `preset` is a preset's key; `test_image` is what a test asks for
+    besides the images that use the credential.
+    """
 
     name: str = ""
     description: str = ""
@@ -58,6 +68,8 @@ class CredentialForm:
     ecr: EcrTyped = field(default_factory=EcrTyped)
     store_anyway: str = ""
     preset: str = ""
+    test_image: str = ""
+    only_if_works: str = ""
 
     @classmethod
     def of(cls, credential: Credential) -> "CredentialForm":
@@ -74,7 +86,7 @@ class CredentialForm:
     @classmethod
     def read(cls, form: Form) -> "CredentialForm":
         """What was typed, as it was typed."""
-        texts = {name: form.text(name) for name in ("name", "description", "registry_url", "username", "expires_on", "store_anyway")}
+        texts = {name: form.text(name) for name in _TEXTS}
         method, hand_over = form.text("auth_method") or AuthMethod.PASSWORD.value, form.text("hand_over") or GCP_USERNAME
         return cls(auth_method=method, hand_over=hand_over, ecr=EcrTyped.read(form), preset=form.text("chosen_preset"), **texts)
 
@@ -107,7 +119,7 @@ class CredentialForm:
 
     def by_field(self) -> dict[str, str]:
         """What was typed, by the names of the fields that LABELS has."""
-        own = {name: str(getattr(self, name)) for name in self.__slots__ if name in LABELS}
+        own = {name: str(getattr(self, name)) for name in self.__slots__ if name in LABELS and name not in _NOT_STORED}
         return own | {name: getattr(self.ecr, name) for name in EcrTyped.__slots__}
 
 

@@ -1,8 +1,12 @@
 """The page of the registry credential's form: for a new one, and for one that is stored."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webapp.credentials.connection import ConnectionTest
 from webapp.credentials.credential import AuthMethod, Credential
 from webapp.credentials.forms import LABELS, CredentialForm
 from webapp.credentials.parameters import HAND_OVERS, described
@@ -17,6 +21,15 @@ from webapp.web.rendering import render, wants_fragment
 
 _METHODS = [(method.value, method.label) for method in AuthMethod]
 _PRESETS = [("", "Choose one to see which token to make"), *((preset.key, preset.label) for preset in PRESETS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What the page shows of a test: what it found, or what is missing for one. `entered`: a value that the form does not bring back."""
+
+    errors: Mapping[str, str] = field(default_factory=dict)
+    found: ConnectionTest | None = None
+    entered: bool = False
 
 
 def repository(request: Request) -> CredentialRepository:
@@ -54,6 +67,7 @@ def new_page(
     fragment: str = "credentials/_form.html",
     preserve: bool = False,
     focus: str = "",
+    tested: Tested | None = None,
     status: int = 200,
 ) -> Response:
     """The form for a new credential. `focus` is the field to begin with, in place of Name."""
@@ -63,6 +77,7 @@ def new_page(
         "presets": _PRESETS,
         "preset": preset_of(typed.preset),
         "nonce": nonce,
+        "tested": tested,
         "changes": [],
         "preserve": preserve or status == 422,
         "only": _only(request, typed),
@@ -81,6 +96,7 @@ async def edit_page(
     stale: bool = False,
     keep: str = USUAL,
     focus: str = "",
+    tested: Tested | None = None,
     status: int = 200,
 ) -> Response:
     """The form of a credential that is stored, or what it is for those who may not change it."""
@@ -90,6 +106,7 @@ async def edit_page(
         "preset": preset_for(credential.host),
         "method_facts": described(credential.auth_method, credential.parameters),
         "nonce": "",
+        "tested": tested,
         "version": credential.version if version is None else version,
         "changes": _differences(credential, typed) if stale else [],
         "preserve": status == 422,

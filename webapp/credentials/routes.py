@@ -5,7 +5,8 @@ from dataclasses import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp.credentials import preset_routes, version_routes
+from webapp.credentials import connection_routes, preset_routes, version_routes
+from webapp.credentials.connection_routes import try_connection
 from webapp.credentials.credential import AuthMethod, Credential
 from webapp.credentials.expiry import FROM_VALUE
 from webapp.credentials.forms import CredentialForm, ParsedCredential, parse
@@ -34,6 +35,9 @@ async def create(request: Request) -> Response:
     typed, nonce = CredentialForm.read(form), form.text("form_nonce")
     if _takes_the_offer(form):
         return new_page(request, typed.with_offer(), {}, nonce, focus="secret_access_key")
+    if form.has("test"):  # without script; with it the button asks for the answer alone
+        tested = await try_connection(request, form, None)
+        return new_page(request, typed, dict(tested.errors), nonce, tested=tested, status=422 if tested.errors else 200)
     parsed, errors = parse(form, typed, new=True, own_role=own_role(request))
     if parsed is not None and parsed.secret is not None:
         try:
@@ -91,9 +95,18 @@ async def save(request: Request) -> Response:
     typed, version, keep = CredentialForm.read(form), form.number("version"), form.text("keep_previous")
     if _takes_the_offer(form):
         return await edit_page(request, credential, typed.with_offer(), {}, version=version, keep=keep, focus="secret_access_key")
+    if form.has("test"):
+        tested = await try_connection(request, form, credential)
+        status = 422 if tested.errors else 200
+        return await edit_page(request, credential, typed, dict(tested.errors), version=version, keep=keep, tested=tested, status=status)
     parsed, errors = parse(form, typed, new=False, own_role=own_role(request))
     if parsed is None:
         return await edit_page(request, credential, typed, errors, version=version, keep=keep, status=422)
+    if typed.only_if_works and parsed.secret is not None:
+        tested = await try_connection(request, form, credential)
+        if tested.found is None or not tested.found.works:
+            errors = dict(tested.errors) or {"only_if_works": "It does not work for every image, so the stored value stays: see below."}
+            return await edit_page(request, credential, typed, errors, version=version, keep=keep, tested=tested, status=422)
     try:
         saved = await repository(request).save(actor(request), credential.id, parsed.fields, parsed.secret, version, parsed.keep)
     except Invalid as error:
@@ -131,9 +144,11 @@ ROUTES = [
     page("/registry-credentials", list_credentials, needs=Permission.SEE, name="registry-credentials"),
     page("/registry-credentials", create, needs=Permission.EDIT, name="registry-credential-create", methods=["POST"]),
     *preset_routes.ROUTES,
+    *connection_routes.DRAFT_ROUTES,
     page("/registry-credentials/auth-fields", auth_fields, needs=Permission.EDIT, name="registry-credential-auth-fields"),
     page("/registry-credentials/key-upload", key_upload, needs=Permission.EDIT, name="registry-credential-key-upload", methods=["POST"]),
     page("/registry-credentials/{id}", show, needs=Permission.SEE, name="registry-credential"),
     page("/registry-credentials/{id}", save, needs=Permission.EDIT, name="registry-credential-save", methods=["POST"]),
     *version_routes.ROUTES,
+    *connection_routes.ROUTES,
 ]

@@ -10,7 +10,7 @@ from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Forbidden, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.images.image import Image, ImageFields
-from webapp.images.pinning import last_check, pinned_digest
+from webapp.images.pinning import last_check, pin_event, pinned_digest
 from webapp.images.user_data import UserData
 from webapp.images.user_data_names import Names, find_names, preview, refer
 from webapp.names import key_of
@@ -134,6 +134,8 @@ class ImageRepository:
             await self._chain.append(
                 transaction, actor, Event("image.update", "image", image_id, fields.name, detail=_changes(image, fields))
             )
+            if pinned is not None and pinned != image.pinned_digest:
+                await self._chain.append(transaction, actor, pin_event(image_id, fields.name, fields.reference, pinned))
         return await self.get(actor, image_id)
 
     async def use(self, actor: Actor, image_id: str) -> ImageUse:

@@ -99,6 +99,7 @@ async def _check_page(request: Request, image: Image, errors: dict[str, str], *,
         "use": await repository.use(actor(request), image.id),
         "errors": {},
         "check_errors": errors,
+        "asked": not errors,  # then the answer takes the focus, which the button had
         "fresh": is_fresh(request),
     }
     return render(request, "images/check.html", context, fragment="images/_check.html", status=status)

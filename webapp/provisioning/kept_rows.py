@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from webapp.chain import Event
+from webapp.credentials.minting import Source
 from webapp.provisioning.intended import Intended
 
 MOST_BYTES = 24 * 1024 * 1024
@@ -28,7 +29,7 @@ class Known:
 
     `claim` is what the token's MAC is checked against, `place` where the credential is sealed to (None for no credential). `event` is
     what the audit log says of it, once it was looked at and there is something to hand over; `noted_at` when its use was last noted
-    (Unix ms).
+    (Unix ms). `source` is what a token is minted from, where the credential's value itself is not handed over.
     """
 
     mac: bytes
@@ -36,6 +37,7 @@ class Known:
     revoked: bool
     claim: bytes
     place: bytes | None
+    source: Source | None = None
     generation: int = -1
     event: Event | None = None
     noted_at: int = 0

@@ -4,18 +4,17 @@ This is the one use case in which an agent, an image and a credential meet. Data
 agent's token, one read of what it is to have, the checks, the audit row on disk, and only then the secret.
 """
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-import orjson
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
-from webapp.clock import Clock
+from webapp.clock import SECOND, Clock, rfc3339
+from webapp.credentials.minted_tokens import FAILED, Minted, MintedTokens
+from webapp.credentials.minting import NotMinted, Source
+from webapp.credentials.sign_ins import refuse_expired, token_username
 from webapp.database import Batch
-from webapp.errors import Conflict
+from webapp.errors import Conflict, Unavailable
 from webapp.images.user_data import Store
 from webapp.provisioning.activity import Activity
 from webapp.provisioning.intended import Intended
@@ -27,9 +26,8 @@ from webapp.reference import same_registry
 from webapp.secrets.repository import NamedValueRepository
 from webapp.vault import SealBroken, Secret, Token, Vault
 
-DOCKER_HUB = "docker.io"
-DOCKER_HUB_KEY = "https://index.docker.io/v1/"
-"""What Docker's config.json calls Docker Hub."""
+TRIES = 3
+"""How often a hand-over is decided before it is given up: each time a token was minted for it, and what it is for was changed meanwhile."""
 
 
 @dataclass(slots=True)
@@ -64,26 +62,48 @@ class Parts:
     chain: AuditChain
     vault: Vault
     clock: Clock
+    tokens: MintedTokens
 
 
 class NotHandedOver(Exception):
-    """The agent is known, and is handed nothing: who it is, and the Conflict that says why."""
+    """The agent is known, and is handed nothing: who it is, and why; Unavailable for what may go well soon."""
 
-    def __init__(self, agent: Actor, why: Conflict) -> None:
+    def __init__(self, agent: Actor, why: Conflict | Unavailable) -> None:
         super().__init__(str(why))
         self.agent, self.why = agent, why
+
+
+class NeedsToken(Exception):
+    """All is well but for the token, which is to be minted first; then it is decided again."""
+
+    def __init__(self, agent: Actor, intended: Intended, source: Source) -> None:
+        super().__init__(intended.credential_name)
+        self.agent, self.intended, self.source = agent, intended, source
 
 
 class HandOver:
     """One hand-over on its way: `decide` takes part in the batch, and `release` comes after its commit."""
 
-    __slots__ = ("_address", "_known", "_now", "_number", "_parts", "_refused", "_request_id", "_token", "_user_data", "_with_user_data")
+    __slots__ = (
+        "_address",
+        "_known",
+        "_minted",
+        "_now",
+        "_number",
+        "_parts",
+        "_refused",
+        "_request_id",
+        "_token",
+        "_user_data",
+        "_with_user_data",
+    )
     _known: Known
 
     def __init__(self, token: Token, address: str | None, request_id: str | None, parts: Parts, *, with_user_data: bool = True) -> None:
         self._token, self._address, self._request_id = token, address, request_id
         self._parts, self._with_user_data = parts, with_user_data
         self._now = self._number = 0
+        self._minted: Minted | None = None
         self._user_data: FoundUserData | None = None
         self._refused: NotHandedOver | None = None
 
@@ -91,13 +111,15 @@ class HandOver:
         """Read what the agent is to have, check it, and say what to write.
 
         Nobody else writes meanwhile, so that nothing is served that was changed or revoked before.
-        Raises UnknownToken, RefusedToken. What else is wrong is raised by `release`, when it is written down that the agent was here.
+        Raises UnknownToken, RefusedToken; NeedsToken. What else is wrong is raised by `release`, when it is written down that the agent
+        was here.
         """
         parts = self._parts
         self._now = parts.clock()
         self._known = parts.provisions.known(batch, self._token)
         intended = self._known.intended
         try:
+            refuse_expired(intended.credential_name, intended.expires_at, self._now)
             event = self._known.event
             if event is None:
                 if self._known.place == NOWHERE:
@@ -112,6 +134,11 @@ class HandOver:
         except (Conflict, SealBroken) as error:
             self._refused = self._not_handed_over(intended, error)
             return
+        if (source := self._known.source) is not None:
+            self._minted = parts.tokens.ready(source)
+            if self._minted is None:
+                raise NeedsToken(self._agent(intended), intended, source)
+            event = replace(event, detail=f"{event.detail}; token until {rfc3339(self._minted.expires_at)}")
         if user_data is not None:
             # What is read is named in full, however much it is: 64 names at the most.
             event = replace(event, detail=f"{event.detail}; {user_data.reads}")
@@ -125,7 +152,7 @@ class HandOver:
             raise self._refused
         self._parts.activity.handed_over(self._known, self._now)
         try:
-            auth = _open(self._known, self._parts.vault)
+            auth = _open(self._known, self._minted, self._parts)
             rendered = render_user_data(intended.account_id, self._user_data, self._parts.values)
         except (Conflict, SealBroken) as error:
             problem = self._not_handed_over(intended, error)
@@ -148,11 +175,37 @@ async def provision(token: Token, address: str | None, request_id: str | None, p
     """Hand over an agent's image, its credential and its user data, once the audit row is committed and synced.
 
     Raises UnknownToken, RefusedToken; NotHandedOver when there is no image to install, or when its credential or its user data
-    does not fit (never a guess, never anonymous); Unavailable when the row cannot be written.
+    does not fit, or no token is minted (never a guess, never anonymous); Unavailable when the row cannot be written.
     """
-    hand_over = HandOver(token, address, request_id, parts, with_user_data=with_user_data)
-    await parts.provisions.submit(token, hand_over.decide)
-    return hand_over.release()
+    for _ in range(TRIES):
+        hand_over = HandOver(token, address, request_id, parts, with_user_data=with_user_data)
+        try:
+            await parts.provisions.submit(token, hand_over.decide)
+        except NeedsToken as needed:
+            needs = needed
+        else:
+            return hand_over.release()
+        await _mint(needs, parts)
+    raise Unavailable("The registry credential is being changed just now, so nothing was released. Try again.")
+
+
+async def _mint(needs: NeedsToken, parts: Parts) -> None:
+    """Have the token minted. Raises NotHandedOver."""
+    why: Conflict | Unavailable
+    intended = needs.intended
+    try:
+        await parts.tokens.get(needs.source, intended.sealed)
+        return
+    except SealBroken as error:
+        why = _does_not_open(intended, error)
+    except NotMinted as error:
+        sentence = f"There is no token of {intended.credential_name} for the image {intended.image_name}. {error.sentence}"
+        code = "token-not-minted"
+        why = Conflict(sentence, code) if error.lasting else Unavailable(sentence, code, FAILED // SECOND)
+    except Conflict:  # the credential was changed meanwhile: what it is now is looked at anew
+        return
+    parts.activity.seen(intended, parts.clock())
+    raise NotHandedOver(needs.agent, why)
 
 
 def refuse(intended: Intended) -> None:
@@ -208,43 +261,11 @@ def _event(intended: Intended) -> Event:
     )
 
 
-def _open(known: Known, vault: Vault) -> RegistryAuth | None:
+def _open(known: Known, minted: Minted | None, parts: Parts) -> RegistryAuth | None:
     if known.place is None:
         return None
     intended = known.intended
-    return RegistryAuth(intended.image_host, intended.username, vault.open_at(intended.sealed, known.place))
-
-
-def as_json(handed: Provision) -> dict[str, Any]:
-    """The hand-over as the agent API answers it; the one place in which a secret becomes text."""
-    auth = handed.auth
-    return {
-        "image": {"name": handed.image_name, "reference": handed.reference},
-        "registry_auth": None
-        if auth is None
-        else {
-            "registry": auth.registry,
-            "username": auth.username,
-            "password": auth.password.reveal().decode("utf-8"),
-            "expires_at": auth.expires_at,
-        },
-        "user_data": None if handed.user_data is None else handed.user_data.reveal().decode("utf-8"),
-        "provision_id": handed.id,
-    }
-
-
-def as_docker_config(handed: Provision) -> dict[str, Any]:
-    """The hand-over as a docker `config.json`: the reference's host is the key in `auths`.
-
-    For Docker Hub the key is `https://index.docker.io/v1/`, as Docker itself writes it.
-    """
-    if handed.auth is None:
-        return {"auths": {}}
-    key = DOCKER_HUB_KEY if same_registry(handed.host, DOCKER_HUB) else handed.host
-    pair = handed.auth.username.encode() + b":" + handed.auth.password.reveal()
-    return {"auths": {key: {"auth": base64.b64encode(pair).decode("ascii")}}}
-
-
-def encoded(document: dict[str, Any]) -> bytes:
-    """The document as JSON in UTF-8 (RFC 8259)."""
-    return orjson.dumps(document)
+    if minted is not None:
+        return RegistryAuth(intended.image_host, token_username(intended.auth_method), parts.tokens.open(minted), minted.expires_at)
+    password = parts.vault.open_at(intended.sealed, known.place)
+    return RegistryAuth(intended.image_host, intended.username, password, intended.expires_at)

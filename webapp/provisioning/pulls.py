@@ -1,5 +1,7 @@
 """What became of a pull, noted at the credential and at the image that were handed over."""
 
+import re
+
 from webapp.actor import Actor
 from webapp.database import AccountTransaction, Row
 from webapp.images.pinning import pinned_reference
@@ -25,6 +27,9 @@ FIRST_ROW = (
     " WHERE i.id = :id AND (i.account_id = :account_id OR i.account_id IS NULL) ON CONFLICT (account_id, image_id) DO NOTHING"
 )
 """Makes the image's row in the account, unless it is there; nothing for an image that is not."""
+
+_TOKEN = re.compile(r"; token until [0-9TZ:-]{20}\Z", re.ASCII)
+"""What `provision` adds of a token that was handed over."""
 
 _NAMED = (
     "SELECT id, reference, account_id FROM images WHERE name_key = :key AND (account_id = :account_id OR account_id IS NULL)"
@@ -75,4 +80,4 @@ async def _image_of(transaction: AccountTransaction, handed: Row) -> str | None:
 
 def _said(handed: Row) -> str:
     detail = str(handed["detail"])
-    return detail.rpartition("; user data")[0] or detail
+    return _TOKEN.sub("", detail.rpartition("; user data")[0] or detail)

@@ -12,6 +12,10 @@ from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.credentials.credential import seal_context
+from webapp.credentials.minted_tokens import MintedTokens
+from webapp.credentials.minting import Source
+from webapp.credentials.parameters import mints
+from webapp.credentials.sign_ins import token_username
 from webapp.database import MOST_IN_A_BATCH, AccountTransaction, Batch, Database, Done, Row, Values, Write
 from webapp.errors import Conflict, NotFound
 from webapp.images.pinning import pinned_reference
@@ -77,8 +81,9 @@ class RefusedToken(Exception):
 class ProvisionRepository:
     """The account's hand-overs."""
 
-    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock, tokens: MintedTokens) -> None:
         self._database = database
+        self._tokens = tokens
         self._vault = vault
         self._chain = chain
         self._clock = clock
@@ -137,16 +142,12 @@ class ProvisionRepository:
         if intended.pin_digest and intended.pinned_digest is not None:
             intended.reference = pinned_reference(intended.reference, intended.pinned_digest)
         claim = self._vault.claim(token, owner=intended.agent_id, account_id=intended.account_id, expires_at=None)
-        place = None
+        place = source = None
         if intended.credential_id is not None:
-            context = seal_context(
-                intended.account_id,
-                intended.credential_id,
-                intended.secret_version,
-                intended.host,
-                intended.auth_method,
-                intended.parameters,
-            )
+            sealed_to = intended.secret_version, intended.host, intended.auth_method, intended.parameters
+            if mints(intended.auth_method, intended.parameters):
+                source = Source(intended.account_id, intended.credential_id, *sealed_to)
+            context = seal_context(intended.account_id, intended.credential_id, *sealed_to)
             try:
                 place = self._vault.place(context)
             except SealBroken:
@@ -154,7 +155,7 @@ class ProvisionRepository:
             stored: object = intended.sealed  # SQLite keeps anything in any column
             if not isinstance(stored, bytes):
                 place, intended.sealed = NOWHERE, b""
-        return Known(mac, intended, revoked_at is not None, claim, place)
+        return Known(mac, intended, revoked_at is not None, claim, place, source)
 
     async def report(self, agent: Actor, result: Result) -> bool:
         """Record what became of a hand-over; False when the very same was reported before.
@@ -215,10 +216,14 @@ class ProvisionRepository:
         )
         if row is None:
             return []
-        context = seal_context(
-            transaction.account_id, row["id"], handed["secret_version"], row["host"], row["auth_method"], row["parameters"]
-        )
-        return [form for value in self._opened(row["sealed"], context) for form in (_basic(row["username"], value), value)]
+        sealed_to = handed["secret_version"], row["host"], row["auth_method"], row["parameters"]
+        pairs = [
+            (row["username"], value) for value in self._opened(row["sealed"], seal_context(transaction.account_id, row["id"], *sealed_to))
+        ]
+        if mints(row["auth_method"], row["parameters"]):
+            tokens = await self._tokens.lately(Source(transaction.account_id, row["id"], *sealed_to))
+            pairs += [(token_username(row["auth_method"]), token.reveal().decode("utf-8")) for token in tokens]
+        return [form for username, value in pairs for form in (_basic(username, value), value)]
 
     async def _secrets_of(self, transaction: AccountTransaction, handed: Row) -> list[str]:
         """The secrets that the user data read, as far as they are still the ones of then."""

@@ -35,7 +35,7 @@ _NAMES_AT_ONCE = 8
 _MOST_ADDRESSES = 4
 
 # No user information, no fragment, nothing encoded, nothing invisible: what is left has one reading only.
-_URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::([0-9]{1,5}))?((?:/[!-\"$-\[\]-~]*)?)", re.ASCII)
+_URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(?::([0-9]{1,5}))?((?:/[!-\"$-\[\]-~]*)?)", re.ASCII)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """The addresses of a host, as text. Raises OSError where there are none."""
@@ -256,6 +256,7 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         raise ConfigurationError(f"WEBAPP_REGISTRY_CA_FILE: {ca_file} holds no certificates in PEM.") from None
 
 
+@cache  # the system's certificates take 20 ms to read
 def _trust_in(ca_file: Path | None) -> ssl.SSLContext:
     trust = ssl.create_default_context()
     trust.minimum_version = ssl.TLSVersion.TLSv1_2

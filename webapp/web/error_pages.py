@@ -36,11 +36,9 @@ async def on_app_error(request: Request, error: Exception) -> Response:
         (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), (500, "internal", "Something went wrong")
     )
     headers: dict[str, str] = {}
-    if isinstance(error, TooMany):
+    if isinstance(error, (TooMany, Unavailable)):
         headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, Unavailable):
-        headers["Retry-After"] = "2"
-    if isinstance(error, Conflict):
+    if isinstance(error, (Conflict, Unavailable)):
         code = error.code
     if isinstance(error, Unauthorised):
         if not is_api(request):

@@ -25,11 +25,15 @@ ALTER TABLE registry_credential_versions ADD COLUMN parameters TEXT NOT NULL DEF
 ALTER TABLE registry_credential_versions ADD COLUMN expires_at BIGINT;
 ALTER TABLE registry_credential_versions ADD COLUMN expiry_source TEXT NOT NULL DEFAULT '';
 
--- The token that was minted last with a credential's value of this version: one a credential, with the credential's id.
+-- The token that was minted last with a credential's value of this version: one a credential, with the credential's id. The columns
+-- say what it was minted from; it is sealed to them and to its times, so that none is moved or prolonged.
 CREATE TABLE minted_tokens (
     id TEXT PRIMARY KEY REFERENCES registry_credentials (id) ON DELETE CASCADE,
     account_id TEXT NOT NULL REFERENCES accounts (id),
     secret_version INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    auth_method TEXT NOT NULL,
+    parameters TEXT NOT NULL,
     sealed BYTES NOT NULL,
     kek_id INTEGER NOT NULL REFERENCES keyring (id),
     minted_at BIGINT NOT NULL,
