@@ -134,4 +134,6 @@ def _words(typed: str) -> str:
 
 def _only(request: Request, typed: CredentialForm) -> str:
     """The one method whose fields stand in the form: the chosen one with script, all ("") without."""
-    return typed.auth_method if wants_fragment(request) else ""
+    if not wants_fragment(request):
+        return ""
+    return typed.auth_method if typed.auth_method in list(AuthMethod) else AuthMethod.PASSWORD.value
