@@ -64,6 +64,7 @@ ONLY_IN = {
     "boto3": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "botocore": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "google": ["webapp.credentials.google_tokens"],
+    "h11": ["webapp.registry.exchange"],
     "cryptography": ["webapp.vault.*", "webapp.credentials.service_account_key"],
 }
 

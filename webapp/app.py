@@ -16,6 +16,7 @@ from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
 from webapp.agents.routes import ROUTES as AGENTS
 from webapp.audit.exporting import Heads, exported
 from webapp.audit.routes import ROUTES as AUDIT
+from webapp.credentials.connection import ConnectionTests
 from webapp.credentials.delete_routes import ROUTES as CREDENTIAL_DELETION
 from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.encryption.routes import ROUTES as ENCRYPTION
@@ -99,6 +100,7 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
             )
             checking = CheckParts(parts, opened.database, opened.images, opened.credentials, opened.sign_ins, app.state.dialer)
             app.state.checks = Checks(checking)
+            app.state.connection_tests = ConnectionTests(opened.credentials, opened.sign_ins, app.state.dialer)
             stack.push_async_callback(app.state.checks.close)
             yield {"direct": {PROVISION.encode(): directly(lambda asked: hand_over_directly(asked, parts), settings)}}
 

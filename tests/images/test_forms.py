@@ -144,7 +144,10 @@ async def test_name_and_credential_are_refused_in_one_answer(alice: httpx2.Async
 @pytest.mark.parametrize("reference", ["acme/ubuntu", *(f"{host}/acme/ubuntu" for host in HUB_HOSTS)])
 async def test_the_names_of_docker_hub_are_one_host(alice: httpx2.AsyncClient, host: str, reference: str) -> None:
     credential_id = await store_credential(alice, registry_url=host)
-    assert await offered(alice, reference) == {"": ["None (public image)"], "For this image’s registry": [f"ghcr-acme – {host}"]}
+    assert await offered(alice, reference) == {
+        "": ["None (public image)"],
+        "For this image’s registry": [f"ghcr-acme – {host} – never used"],
+    }
     assert await add_image(alice, credential_id, docker_image_url=reference)
 
 
@@ -152,14 +155,20 @@ async def test_the_credentials_of_the_images_own_host_come_first(alice: httpx2.A
     await store_credential(charlie, name="of-charlie", registry_url="ghcr.io")
     for name, host in (("z", "ghcr.io"), ("b", "ghcr.io"), ("a", "quay.io"), ("c", "docker.io")):
         await store_credential(alice, name=name, registry_url=host)
-    everything = ["None (public image)", "a – quay.io", "b – ghcr.io", "c – docker.io", "z – ghcr.io"]
+    everything = [
+        "None (public image)",
+        "a – quay.io – never used",
+        "b – ghcr.io – never used",
+        "c – docker.io – never used",
+        "z – ghcr.io – never used",
+    ]
     assert await offered(alice, "") == {"": everything}
     assert await offered(alice, "not a reference") == {"": everything}
     assert await offered(alice, "xyz.example/acme/ubuntu") == {"": everything}
     assert await offered(alice, "ghcr.io/acme/ubuntu") == {
         "": ["None (public image)"],
-        "For this image’s registry": ["b – ghcr.io", "z – ghcr.io"],
-        "For other registries": ["a – quay.io", "c – docker.io"],
+        "For this image’s registry": ["b – ghcr.io – never used", "z – ghcr.io – never used"],
+        "For other registries": ["a – quay.io – never used", "c – docker.io – never used"],
     }
 
 
@@ -169,7 +178,7 @@ async def test_the_choice_stays_while_the_reference_is_typed(alice: httpx2.Async
     query = {"docker_image_url": "quay.io/acme/ubuntu", "registry_credential_id": credential_id}
     answer = await alice.get("/images/credential-options", params=query, headers=headers)
     assert ("<html" in answer.text) == (not headers)
-    assert f'<option value="{credential_id}" selected>ghcr-acme – ghcr.io</option>' in answer.text
+    assert f'<option value="{credential_id}" selected>ghcr-acme – ghcr.io – never used</option>' in answer.text
 
 
 async def test_another_accounts_credential_is_not_there_to_choose(

@@ -51,7 +51,8 @@ async def test_a_tick_pins_what_the_last_check_found(house: House, alice: httpx2
     await found(house, image)
     assert (await save(alice, image, pin_digest="1")).status_code == 303
     assert await pinned(house, image) == (True, DIGEST)
-    assert [row["detail"] for row in await house.audit()][-1] == "changed: pin"
+    said = [(row["action"], row["detail"]) for row in (await house.audit())[-2:]]
+    assert said == [("image.update", "changed: pin"), ("image.pin", f"{REFERENCE} to {DIGEST}")]
     page = (await alice.get(f"/images/{image}")).text
     assert "checked" in tag(page, "pin_digest")
     assert f"Pinned to {DIGEST}" in says(page)

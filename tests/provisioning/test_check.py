@@ -5,15 +5,22 @@ import asyncio
 import httpx2
 import pytest
 
-from tests.markup import HTMX, says
+from tests.markup import HTMX, says, summary
 from tests.personas import House
 from tests.provisioning.checking import CHECK, asked, furnished, stored, written
+from tests.real.process import free_port
 from tests.real.registry import Registry
+from tests.real.service_account import service_account_key
 from tests.stories import add_image, bearer, enrolled, provision
 from webapp.clock import SECOND
+from webapp.credentials.credential import GCP_TOKEN_USERNAME, AuthMethod, CredentialFields
+from webapp.credentials.parameters import GCP_ACCESS_TOKEN
 from webapp.provisioning.check import FRESH
+from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
+
+GCP = AuthMethod.GCP_SERVICE_ACCOUNT_KEY
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +31,8 @@ def digest(htpasswd_registry: Registry) -> str:
 
 @pytest.fixture
 def house_environ(htpasswd_registry: Registry) -> dict[str, str]:
-    return {"WEBAPP_ALLOWED_REGISTRIES": f"http://{htpasswd_registry.host}"}
+    nobody = f"http://127.0.0.1:{free_port()}"
+    return {"WEBAPP_ALLOWED_REGISTRIES": f"http://{htpasswd_registry.host}", "WEBAPP_GOOGLE_TOKEN_ENDPOINT": nobody}
 
 
 async def test_an_agent_is_told_that_its_image_can_be_pulled(
@@ -120,7 +128,8 @@ async def test_where_nothing_would_be_handed_over_nothing_is_asked(
     assert await written(house) == [("rack1-node07", "denied", reason)]
     if reason in ("host-mismatch", "no-credential"):
         answer = await alice.post(f"/images/{image}/check")
-        assert answer.status_code == (409 if reason == "host-mismatch" else 404)
+        assert answer.status_code == 409
+        assert summary(answer.text).startswith("Not checked ")
         assert asked(htpasswd_registry) == before
 
 
@@ -213,3 +222,48 @@ async def test_an_image_of_another_account_is_not_checked(
     before = asked(htpasswd_registry)
     assert (await charlie.post(f"/images/{image}/check")).status_code == 404
     assert asked(htpasswd_registry) == before
+
+
+async def test_what_has_expired_is_not_signed_in_with(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
+) -> None:
+    image, token = await furnished(house, alice, htpasswd_registry)
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute("UPDATE registry_credentials SET expires_at = :now", {"now": house.clock()})
+    before = asked(htpasswd_registry)
+    answer = await provision(house, token, CHECK)
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "credential-expired")
+    for headers in ({}, HTMX):
+        answer = await alice.post(f"/images/{image}/check", headers=headers)
+        assert answer.status_code == 409
+        assert summary(answer.text).startswith("Not checked The registry credential ghcr-acme expired on 3 Nov 2026, 14:05 UTC.")
+    assert asked(htpasswd_registry) == before
+
+
+async def test_a_token_that_is_not_minted_is_what_the_check_has_found(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
+) -> None:
+    image, token = await furnished(house, alice, htpasswd_registry)
+    fields = CredentialFields("google", "google", "", htpasswd_registry.host, GCP, GCP_TOKEN_USERNAME, GCP_ACCESS_TOKEN)
+    google, _ = await house.store.credentials.add(house.alice.actor, fields, Secret(service_account_key()))
+    async with house.store.database.account(house.alice.account_id).transaction() as transaction:
+        await transaction.update("images", image, {"registry_credential_id": google.id})
+    told = (await provision(house, token, CHECK)).json()["check"]
+    assert (told["works"], told["kind"], told["digest"]) == (False, "unreachable", None)
+    assert "Last check Not reachable from here" in says((await alice.get(f"/images/{image}")).text)
+
+
+async def test_an_official_image_is_checked_in_each_account_by_itself(
+    house: House, alice: httpx2.AsyncClient, charlie: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
+) -> None:
+    reference = f"{htpasswd_registry.host}/acme/ubuntu:24.04"
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute(
+            "INSERT INTO images (id, account_id, name, name_key, description, docker_image_url, reference, host, version, created_at,"
+            " updated_at, updated_by) VALUES ('official-1', NULL, 'ubuntu', 'ubuntu', '', :reference, :reference, :host, 1, 1, 1, '')",
+            {"reference": reference, "host": htpasswd_registry.host},
+        )
+    assert (await alice.post("/images/official-1/check", headers=HTMX)).status_code == 200
+    assert (await house.store.images.last_check(house.alice.actor, "official-1")) is not None
+    assert (await house.store.images.last_check(house.charlie.actor, "official-1")) is None
+    assert "Last check never" in says((await charlie.get("/images/official-1")).text)

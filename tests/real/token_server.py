@@ -35,8 +35,9 @@ def token_server(
     """Serve on a free port of 127.0.0.1 in a thread; gives the `realm`, this server's address.
 
     Writes the certificate that the registry trusts (`rootcertbundle`) into `certificate_file`. Whoever shows `username` and exactly
-    the bytes of `password`, or another password that `accepts` takes, is granted the scope asked for; everybody else gets 401. `refused` are patterns of repositories for which nobody
-    is granted anything: a token is given all the same, as Docker Hub does. It is looked at with each request.
+    the bytes of `password`, or another password that `accepts` takes, is granted the scope asked for; everybody else gets 401.
+    `refused` are patterns of repositories for which nobody is granted anything: a token is given all the same, as Docker Hub does. It is
+    looked at with each request.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _self_signed(key)

@@ -70,7 +70,7 @@ REPORTED = [
     ),
     (
         (
-            'denied: Permission "artifactregistry.repositories.downloadArtifacts" denied on resource "projects/p/locations/us/repositories/r"'
+            'denied: Permission "artifactregistry.repositories.downloadArtifacts" denied on resource "projects/p/repositories/r"'
             " (or it may not exist)"
         ),
         Kind.MISSING_OR_NO_ACCESS,
@@ -78,8 +78,8 @@ REPORTED = [
     # containerd
     (
         (
-            f'failed to resolve reference "{HUB}": pull access denied, repository does not exist or may require authorization: server message:'
-            " insufficient_scope: authorization failed"
+            f'failed to resolve reference "{HUB}": pull access denied, repository does not exist or may require authorization:'
+            " server message: insufficient_scope: authorization failed"
         ),
         Kind.MISSING_OR_NO_ACCESS,
     ),

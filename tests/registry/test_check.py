@@ -135,7 +135,7 @@ async def test_a_private_image_wants_somebody(private_registry: tuple[Registry, 
     registry, _ = private_registry
     verdict = await checked(registry, "acme/checked:24.04", anonymous=True)
     assert verdict.kind is Kind.MISSING_OR_NO_ACCESS
-    assert "without a credential" in verdict.sentence
+    assert "not everybody may" in verdict.sentence
 
 
 async def test_a_registry_that_asks_nobody_says_so(open_registry: Registry) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.personas import START
 from webapp.clock import DAY, HOUR, MINUTE, SECOND
-from webapp.web.times import ago, when
+from webapp.web.times import SOON, ago, expires, left, left_kind, when
 
 AT = '<time datetime="2026-11-03T14:05:00Z"'
 
@@ -42,3 +42,26 @@ def test_how_long_ago_has_the_time_itself_as_its_title(later: int, words: str) -
 
 def test_never_is_never() -> None:
     assert ago(None, START) == "never"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words", "kind"),
+    [
+        (-400 * DAY, "expired", "bad"),
+        (0, "expired", "bad"),  # good until that moment, and not at it
+        (1, "expires in a moment", "warn"),
+        (MINUTE - 1, "expires in a moment", "warn"),
+        (MINUTE, "expires in 1 min", "warn"),
+        (HOUR - 1, "expires in 59 min", "warn"),
+        (HOUR, "expires in 1 h", "warn"),
+        (DAY - 1, "expires in 23 h", "warn"),
+        (DAY, "expires in 1 d", "warn"),
+        (10 * DAY - 1, "expires in 9 d", "warn"),
+        (SOON - 1, "expires in 13 d", "warn"),
+        (SOON, "expires in 14 d", "neutral"),
+        (4000 * DAY, "expires in 4000 d", "neutral"),
+    ],
+)
+def test_how_long_something_is_good_still(ahead: int, words: str, kind: str) -> None:
+    assert (left(START, START - ahead), left_kind(START, START - ahead)) == (words, kind)
+    assert str(expires(START, START - ahead)) == f'{AT} title="3 Nov 2026, 14:05 UTC">{words}</time>'

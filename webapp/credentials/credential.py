@@ -16,6 +16,10 @@ ECR_USERNAME = "AWS"
 """The user name that Amazon ECR takes with a token."""
 
 
+NEVER = 999_999_999_999_999
+"""In Unix milliseconds: where one that does not expire stands among those that do, in the column `expiry_rank`."""
+
+
 class AuthMethod(StrEnum):
     """How a credential signs in."""
 
@@ -34,6 +38,14 @@ _LABELS = {
     AuthMethod.GCP_SERVICE_ACCOUNT_KEY: "GCP service account key",
     AuthMethod.AWS_ECR: "Amazon ECR",
 }
+
+
+VALUE_FIELDS = {
+    AuthMethod.PASSWORD: "password",
+    AuthMethod.GCP_SERVICE_ACCOUNT_KEY: "service_account_key",
+    AuthMethod.AWS_ECR: "secret_access_key",
+}
+"""The field in which a method's value is entered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,11 @@ class Credential:
     pulls: Pulls
     images: int
 
+    @property
+    def expiry_rank(self) -> int:
+        """Where it stands when those that expire first come first."""
+        return rank_of(self.expires_at)
+
 
 @dataclass(frozen=True, slots=True)
 class CredentialFields:
@@ -77,6 +94,11 @@ class CredentialFields:
     parameters: str = ""
     expires_at: int | None = None
     expiry_source: str = ""
+
+
+def rank_of(expires_at: int | None) -> int:
+    """What the column `expiry_rank` holds beside this `expires_at`."""
+    return NEVER if expires_at is None else expires_at
 
 
 def seal_context(account_id: str, record_id: str, secret_version: int, host: str, auth_method: str, parameters: str = "") -> SealContext:

@@ -1,12 +1,16 @@
 """Registry credentials in the database: values go in sealed, and come out only at the hand-over."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
-from webapp.clock import HOUR, Clock
-from webapp.credentials.credential import AuthMethod, Credential, CredentialFields, seal_context
+from webapp.clock import HOUR, Clock, in_words
+from webapp.credentials.credential import VALUE_FIELDS, AuthMethod, Credential, CredentialFields, rank_of, seal_context
 from webapp.credentials.deletion import CredentialDeletion
+from webapp.credentials.expiry import settled
+from webapp.credentials.parameters import in_short, is_own_role
 from webapp.credentials.versions import CredentialVersions
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Invalid, NotFound
@@ -24,12 +28,12 @@ ORDERS = {
     "registry": Order(("host", "name_key", "id")),
     "newest": Order(("replaced_at", "id"), descending=True, numeric="replaced_at"),
     "oldest": Order(("replaced_at", "id"), numeric="replaced_at"),
+    "expiring": Order(("expiry_rank", "name_key", "id"), numeric="expiry_rank"),
 }
 
 _SELECT = (
     "SELECT c.id, c.name, c.name_key, c.description, c.host, c.auth_method, c.username, c.parameters, c.secret_version, c.expires_at,"
-    " c.expiry_source, c.version,"
-    " c.updated_at, c.updated_by, c.replaced_at, c.replaced_by, v.last_used_at,"
+    " c.expiry_source, c.expiry_rank, c.version, c.updated_at, c.updated_by, c.replaced_at, c.replaced_by, v.last_used_at,"
     " v.last_pulled_at, v.last_failed_at, v.last_failure_kind, v.last_failed_agent,"
     " (SELECT count(*) FROM images i WHERE i.registry_credential_id = c.id AND i.account_id = :account_id) AS images"
     " FROM registry_credentials c JOIN registry_credential_activity v ON v.registry_credential_id = c.id"
@@ -97,9 +101,10 @@ class CredentialRepository:
     async def add(self, actor: Actor, fields: CredentialFields, secret: Secret, nonce: str = "") -> tuple[Credential, bool]:
         """Store a registry credential; returns it, and whether it is new: a nonce that was spent leads to the one that it made.
 
-        Raises Invalid, and NotFound when that one is gone.
+        Raises Invalid, also for a value that has expired already, and NotFound when that one is gone.
         """
         credential_id, now = new_id(), self._clock()
+        fields = settled(fields, None, replaced=True, now=now)
         sealed = self._seal(actor, credential_id, 1, fields, secret)
         async with unique_name(self._database.account(actor.account_id), "registry credential") as transaction:
             earlier = await spend_nonce(transaction, nonce, credential_id, now)
@@ -108,7 +113,7 @@ class CredentialRepository:
                 value = {**_sealed_columns(sealed, 1), "replaced_at": now, "replaced_by": actor.label}
                 await transaction.insert("registry_credentials", {**made, **_columns(fields), **value})
                 await transaction.insert("registry_credential_activity", {"registry_credential_id": credential_id})
-                await self._chain.append(transaction, actor, _event("create", credential_id, fields.name, 1, fields.host))
+                await self._chain.append(transaction, actor, _event("create", credential_id, fields, 1))
         return await self.get(actor, earlier or credential_id), earlier is None
 
     async def save(
@@ -116,19 +121,20 @@ class CredentialRepository:
     ) -> Credential:
         """Change a registry credential, and replace its value when there is a new one; the old one is kept for so many milliseconds.
 
-        Raises NotFound; Stale when somebody else saved it since `version`; Invalid, also when the host or the
-        method changes without a new value, and when images of the old host use it.
+        Raises NotFound; Stale when somebody else saved it since `version`; Invalid, also when the host, the method or its parameters
+        change without a new value, when images of the old host use it, and for a value that has expired already.
         """
         async with unique_name(self._database.account(actor.account_id), "registry credential") as transaction:
             stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
             refuse_stale("registry credential", stored=stored.version, edited=version, who=stored.updated_by)
-            _refuse_collecting(stored, fields, secret)
+            secret = refuse_collecting(stored, fields, secret)
+            fields = settled(fields, stored, replaced=secret is not None, now=self._clock())
             await self._refuse_leaving_images(transaction, stored, fields)
             await self._write(transaction, actor, stored, fields, secret, keep)
         return await self.get(actor, credential_id)
 
     async def roll_back(self, actor: Actor, credential_id: str, number: int, version: int | None) -> Credential:
-        """Make a kept value the current one, with the host, the method and the user name that it had; the current one is kept for an hour.
+        """Make a kept value the current one, with the host, the method and all else that it had; the current one is kept for an hour.
 
         Raises NotFound, also when it is not kept any more; Stale when somebody else saved the credential since `version`; Conflict when
         images of another host use it, or when the value does not open.
@@ -146,8 +152,9 @@ class CredentialRepository:
             await self.versions.keep(transaction, actor, stored.id, HOUR)
             now = self._clock()
             who = {"updated_at": now, "updated_by": actor.label, "replaced_at": now, "replaced_by": actor.label}
-            await transaction.update("registry_credentials", stored.id, {**taken, **who, "version": stored.version + 1})
-            detail = f"host {taken['host']}; in place of version {stored.secret_version}"
+            back = {**taken, **who, "expiry_rank": rank_of(taken["expires_at"]), "version": stored.version + 1}
+            await transaction.update("registry_credentials", stored.id, back)
+            detail = f"{_of_value(taken)}; in place of version {stored.secret_version}"
             event = Event("registry_credential.roll_back", "registry_credential", stored.id, stored.name, number, detail=detail)
             await self._chain.append(transaction, actor, event)
         return await self.get(actor, credential_id)
@@ -165,7 +172,7 @@ class CredentialRepository:
             changed |= {**_sealed_columns(sealed, secret_version), "replaced_at": now, "replaced_by": actor.label}
         await transaction.update("registry_credentials", stored.id, changed)
         verb = "update" if secret is None else "replace"
-        await self._chain.append(transaction, actor, _event(verb, stored.id, fields.name, secret_version, fields.host))
+        await self._chain.append(transaction, actor, _event(verb, stored.id, fields, secret_version))
 
     async def _refuse_leaving_images(self, transaction: AccountTransaction, stored: Credential, fields: CredentialFields) -> None:
         if not stored.images or same_registry(stored.host, fields.host):
@@ -183,15 +190,24 @@ class CredentialRepository:
         return self._vault.seal(secret, place)
 
 
-def _refuse_collecting(stored: Credential, fields: CredentialFields, secret: Secret | None) -> None:
-    # Otherwise whoever may edit a credential could point it at a host of their own and collect it.
-    if secret is not None:
-        return
-    field = "password" if fields.auth_method is AuthMethod.PASSWORD else "service_account_key"
+def refuse_collecting(stored: Credential, fields: CredentialFields, secret: Secret | None) -> Secret | None:
+    """The value to store: the one that was entered, or none where the stored one stays.
+
+    Raises Invalid when something that a value is sealed to changes without one: otherwise whoever may edit a credential could point
+    it at a host of their own, or at another role, and collect it. A credential that signs in by this process's own role has an empty one.
+    """
+    changed = (fields.auth_method, fields.host, fields.parameters) != (stored.auth_method, stored.host, stored.parameters)
+    if secret is not None or not changed:
+        return secret
+    if is_own_role(fields.auth_method, fields.parameters):
+        return Secret(b"")
+    field = VALUE_FIELDS[fields.auth_method]
     if fields.auth_method is not stored.auth_method:
         raise Invalid({field: "Changing the authentication method needs a value of the new kind. Enter it."})
     if fields.host != stored.host:
         raise Invalid({field: f"Changing the host needs the value entered again, since the stored one is for {stored.host} only."})
+    what = "the access key id, region, role or external id" if fields.auth_method is AuthMethod.AWS_ECR else "how the key is handed over"
+    raise Invalid({field: f"Changing {what} needs the value entered again, since the stored one is sealed to what it was."})
 
 
 def _found(row: Row | None) -> Credential:
@@ -205,16 +221,23 @@ def _credential(row: Row) -> Credential:
     return Credential(auth_method=AuthMethod(row["auth_method"]), pulls=pulls_of(row), **values)
 
 
-def _columns(fields: CredentialFields) -> dict[str, object]:
+def _columns(fields: CredentialFields) -> dict[str, Any]:
     names = ("name", "name_key", "description", "host", "username", "parameters", "expires_at", "expiry_source")
-    return {name: getattr(fields, name) for name in names} | {"auth_method": str(fields.auth_method)}
+    others = {"auth_method": str(fields.auth_method), "expiry_rank": rank_of(fields.expires_at)}
+    return {name: getattr(fields, name) for name in names} | others
 
 
 def _sealed_columns(sealed: Sealed, secret_version: int) -> dict[str, object]:
     return {"sealed": sealed.blob, "kek_id": sealed.kek_id, "secret_version": secret_version, "newest_secret_version": secret_version}
 
 
-def _event(verb: str, credential_id: str, name: str, secret_version: int, host: str) -> Event:
-    return Event(
-        f"registry_credential.{verb}", "registry_credential", credential_id, name, secret_version=secret_version, detail=f"host {host}"
-    )
+def _of_value(columns: Mapping[str, Any]) -> str:
+    """A value's host, what its method needs beside it, and its expiry, for the audit log."""
+    expires = "" if columns["expires_at"] is None else f"expires {in_words(columns['expires_at'])}"
+    told = (f"host {columns['host']}", in_short(columns["auth_method"], columns["parameters"]), expires)
+    return "; ".join(part for part in told if part)
+
+
+def _event(verb: str, credential_id: str, fields: CredentialFields, secret_version: int) -> Event:
+    detail = _of_value(_columns(fields))
+    return Event(f"registry_credential.{verb}", "registry_credential", credential_id, fields.name, secret_version, detail=detail)

@@ -5,6 +5,7 @@ A kept value is handed to nobody. Its place in the vault is the credential's own
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
@@ -30,7 +31,8 @@ MOST = 5
 """Values of one credential that are kept; the oldest one goes first."""
 
 _KEPT = (
-    "SELECT id, registry_credential_id, secret_version, host, auth_method, username, stored_at, stored_by, kept_until"
+    "SELECT id, registry_credential_id, secret_version, host, auth_method, username, expires_at, stored_at, stored_by,"
+    " kept_until"
     " FROM registry_credential_versions"
     " WHERE account_id = :account_id AND registry_credential_id = :credential AND kept_until > :now ORDER BY secret_version DESC"
 )
@@ -57,6 +59,7 @@ class KeptVersion:
     host: str
     auth_method: AuthMethod
     username: str
+    expires_at: int | None
     stored_at: int
     stored_by: str
     kept_until: int
@@ -92,7 +95,7 @@ class CredentialVersions:
         for surplus in kept[MOST:]:
             await self._destroy(transaction, actor, row["name"], surplus, f"more than {MOST} were kept")
 
-    async def take(self, transaction: AccountTransaction, actor: Actor, credential: Credential, number: int) -> dict[str, object]:
+    async def take(self, transaction: AccountTransaction, actor: Actor, credential: Credential, number: int) -> dict[str, Any]:
         """Take a kept value out, in the transaction that makes it the current one again; its columns. Raises NotFound, SealBroken."""
         row = await self._one(transaction, credential, number)
         sealed = self._resealed(actor, credential.id, row)
@@ -143,7 +146,7 @@ class CredentialVersions:
         await self._chain.append(transaction, actor, event)
 
 
-def _value(row: Row, sealed: Sealed) -> dict[str, object]:
+def _value(row: Row, sealed: Sealed) -> dict[str, Any]:
     """A value's columns, which both tables have."""
     copied = {name: row[name] for name in _VALUE}
     return {**copied, "sealed": sealed.blob, "kek_id": sealed.kek_id}

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from webapp.chain import Event
 from webapp.database import Row
 from webapp.images.image import Image, ImageFields
 from webapp.registry.kinds import Kind
@@ -30,6 +31,11 @@ def pinned_digest(image: Image, fields: ImageFields, checked: Checked | None) ->
     if image.pin_digest:
         return image.pinned_digest
     return checked.digest if checked is not None and checked.works and checked.reference == fields.reference else None
+
+
+def pin_event(image_id: str, name: str, reference: str, digest: str) -> Event:
+    """What the audit log says of a pin that is set or moved: of which reference, and to which digest."""
+    return Event("image.pin", "image", image_id, name, detail=f"{reference} to {digest}"[:500])
 
 
 def pinned_reference(reference: str, digest: str) -> str:

@@ -10,7 +10,7 @@ from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Forbidden, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.images.image import Image, ImageFields
-from webapp.images.pinning import last_check, pinned_digest
+from webapp.images.pinning import last_check, pin_event, pinned_digest
 from webapp.images.user_data import UserData
 from webapp.images.user_data_names import Names, find_names, preview, refer
 from webapp.names import key_of
@@ -30,7 +30,11 @@ _SELECT = (
     " FROM images i LEFT JOIN registry_credentials c ON c.id = i.registry_credential_id AND c.account_id = :account_id"
     " LEFT JOIN image_activity v ON v.account_id = :account_id AND v.image_id = i.id"
 )
-_CHOICE = "SELECT id, name, host FROM registry_credentials WHERE account_id = :account_id"
+_CHOICE = (
+    "SELECT id, name, host, expires_at,"
+    " (SELECT v.last_used_at FROM registry_credential_activity v WHERE v.registry_credential_id = registry_credentials.id) AS last_used_at"
+    " FROM registry_credentials WHERE account_id = :account_id"
+)
 _OWN = "i.account_id = :account_id"
 _OFFICIAL = "(i.account_id IS NULL AND i.withdrawn_at IS NULL)"
 _OF_KIND = {"": (_OWN, _OFFICIAL), "custom": (_OWN,), "official": (_OFFICIAL,)}
@@ -38,12 +42,14 @@ _OF_KIND = {"": (_OWN, _OFFICIAL), "custom": (_OWN,), "official": (_OFFICIAL,)}
 
 @dataclass(frozen=True, slots=True)
 class CredentialChoice:
-    """A registry credential that an image may use; `matches` when it is for the image's own host."""
+    """A registry credential that an image may use; `matches` when it is for the image's own host. Times are Unix milliseconds."""
 
     id: str
     name: str
     host: str
     matches: bool
+    expires_at: int | None
+    last_used_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,7 @@ class ImageRepository:
                 f"{_CHOICE} AND {condition} ORDER BY {order} LIMIT :limit", {**values, "limit": left + len(known)}
             )
             rows += [row for row in more if row["id"] not in known][:left]
-        choices = [CredentialChoice(row["id"], row["name"], row["host"], bool(host) and same_registry(row["host"], host)) for row in rows]
+        choices = [CredentialChoice(**row, matches=bool(host) and same_registry(row["host"], host)) for row in rows]
         return sorted(choices, key=lambda choice: (not choice.matches, key_of(choice.name)))
 
     async def add(self, actor: Actor, fields: ImageFields, nonce: str = "") -> tuple[Image, bool]:
@@ -128,6 +134,8 @@ class ImageRepository:
             await self._chain.append(
                 transaction, actor, Event("image.update", "image", image_id, fields.name, detail=_changes(image, fields))
             )
+            if pinned is not None and pinned != image.pinned_digest:
+                await self._chain.append(transaction, actor, pin_event(image_id, fields.name, fields.reference, pinned))
         return await self.get(actor, image_id)
 
     async def use(self, actor: Actor, image_id: str) -> ImageUse:

@@ -14,9 +14,10 @@ from webapp.chain import AuditChain, Event
 from webapp.clock import SECOND, Clock
 from webapp.credentials.minting import NotMinted
 from webapp.credentials.repository import CredentialRepository
-from webapp.credentials.sign_ins import SignIns
+from webapp.credentials.sign_ins import SignIns, refuse_expired
 from webapp.database import Batch, Database
-from webapp.errors import Conflict
+from webapp.errors import Conflict, NotFound
+from webapp.images.pinning import pin_event
 from webapp.images.repository import ImageRepository
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.provision import NotHandedOver, Parts, refuse_image
@@ -92,7 +93,10 @@ class Checks:
         image = await self._parts.images.get(actor, image_id)
         subject = Subject(actor.account_id, image.id, image.name, image.reference)
         if image.credential_id is not None:
-            credential = await self._parts.credentials.get(actor, image.credential_id)
+            try:
+                credential = await self._parts.credentials.get(actor, image.credential_id)
+            except NotFound:
+                raise Conflict(f"The registry credential of the image {image.name} is missing. Choose one.", "no-credential") from None
             subject = replace(
                 subject,
                 credential_id=credential.id,
@@ -120,6 +124,7 @@ class Checks:
         self._parts.provisioning.activity.seen(intended, now)
         agent = Actor(intended.account_id, "agent", intended.agent_id, intended.agent_name, token.accessor, address, request_id)
         with _refusals_are_the_agents(agent):
+            refuse_expired(intended.credential_name, intended.expires_at, now)
             refuse_image(intended)
             subject = _subject(intended)
             checked = self._found.get(subject)
@@ -170,8 +175,11 @@ class Checks:
         """What signs in. It goes to no registry but its own, so that is looked at once it is in the hand, and not only before."""
         if subject.credential_id is None:
             return None
-        sign_in = await self._parts.sign_ins.stored(actor, subject.credential_id)
-        credential = await self._parts.credentials.get(actor, subject.credential_id)
+        try:
+            sign_in = await self._parts.sign_ins.stored(actor, subject.credential_id)
+            credential = await self._parts.credentials.get(actor, subject.credential_id)
+        except NotFound:
+            raise Conflict(f"{subject.credential_name} was deleted just now. Check again.", "changed-meanwhile") from None
         if not same_registry(credential.host, reference.host):
             raise Conflict(
                 f"The image {subject.image_name} is at {reference.host}, and its registry credential is for {credential.host}."
@@ -194,9 +202,7 @@ class Checks:
             await self._chain.append(transaction, actor, event)
             values = {"digest": checked.digest, "id": subject.image_id, "reference": checked.reference}
             if await transaction.fetch_one(pin, values) is not None:
-                pinned = Event(
-                    "image.pin", "image", subject.image_id, subject.image_name, detail=f"{checked.reference} to {checked.digest}"
-                )
+                pinned = pin_event(subject.image_id, subject.image_name, checked.reference, checked.digest)
                 await self._chain.append(transaction, actor, pinned)
 
 

@@ -6,15 +6,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from webapp.actor import Actor
-from webapp.chain import Event
 from webapp.errors import Invalid
 from webapp.provisioning.answers import as_docker_config, as_json, encoded
-from webapp.provisioning.check_routes import answer_check
-from webapp.provisioning.provision import HandOver, NotHandedOver, Parts, provision
-from webapp.provisioning.repository import ProvisionRepository, RefusedToken, UnknownToken
+from webapp.provisioning.check_routes import answer_check, refusals
+from webapp.provisioning.provision import HandOver, Parts, provision
+from webapp.provisioning.repository import ProvisionRepository
 from webapp.provisioning.result import parse_result
-from webapp.web.bearer import refuse_known, refuse_unknown, unverified_token
+from webapp.web.bearer import refuse_unknown, unverified_token
 from webapp.web.direct import Asked
 from webapp.web.json_body import read_json
 from webapp.web.permissions import Permission
@@ -41,22 +39,10 @@ async def hand_over(scope: Scope, receive: Receive, send: Send) -> None:
     token = unverified_token(scope, "a")
     if token is None:
         refuse_unknown(app.denials, caller["address"])
-    try:
+    async with refusals(scope, token, "registry_credential.release"):
         if (failed := caller.get("failed")) is not None:
             raise failed  # on the short way, after its row was written
         handed = await provision(token, caller["address"], caller["request_id"], app.parts, with_user_data=answer is as_json)
-    except UnknownToken:
-        refuse_unknown(app.denials, caller["address"])
-    except RefusedToken as refused:
-        known = Actor(
-            refused.account_id, "agent", refused.agent_id, refused.agent_name, token.accessor, caller["address"], caller["request_id"]
-        )
-        await refuse_known(app.denials, known, refused.reason)
-    except NotHandedOver as refused:
-        who, code = refused.agent, refused.why.code
-        event = Event("registry_credential.release", "agent", who.id, who.label, decision="denied", detail=code)
-        await app.denials.known(who, event)
-        raise refused.why from None
     body = encoded(answer(handed))
     headers = [_JSON, (b"content-length", str(len(body)).encode()), (b"provision-id", handed.id.encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -85,7 +85,7 @@ def why_forbidden(address: str, *, allowed: bool = False) -> str | None:
     only a cloud's own machinery has, and at none that is no machine's.
     """
     try:
-        parsed = ip_address(address)
+        parsed = ip_address(address.replace("%", " "))  # one with a zone is of one link only
     except ValueError:
         return "no address"
     # ::1 is in ::/96, too: what can be allowed is looked at first, but for the metadata addresses of a private network.

@@ -49,13 +49,13 @@ BUILT_IN_REALMS: AllowedRealms = {
 
 def parse_registries(text: str) -> frozenset[Origin]:
     """`host[:port]`, with commas between, and `http://` before one that speaks no TLS. Raises ValueError with a sentence."""
-    return frozenset(_origin(part, _REGISTRIES) for part in _parts(text))
+    return frozenset(_origin(part, _REGISTRIES) for part in _parts(text, _REGISTRIES))
 
 
 def parse_realms(text: str) -> AllowedRealms:
     """`registry=realm` pairs of hosts, with commas between; `http://` before a realm without TLS. Raises ValueError with a sentence."""
     pairs: dict[str, frozenset[Origin]] = {}
-    for part in _parts(text):
+    for part in _parts(text, _REALMS):
         registry, equals, realm = part.partition("=")
         if not equals:
             raise ValueError(f"{_quoted(part)} is no pair. {_REALMS}.")
@@ -84,7 +84,9 @@ def realms_of(host: str, named: AllowedRealms) -> frozenset[Origin]:
     return frozenset().union(*(realms for registry, realms in everywhere if same_registry(registry, host)))
 
 
-def _parts(text: str) -> list[str]:
+def _parts(text: str, example: str) -> list[str]:
+    if "@" in text:
+        raise ValueError(f"it holds a user name, a password or an @. {example}.")  # and is never quoted
     return [part for part in (part.strip() for part in text.split(",")) if part]
 
 
@@ -98,8 +100,6 @@ def _origin(text: str, example: str) -> Origin:
 
 
 def _host(text: str, part: str, example: str) -> str:
-    if "@" in part:
-        raise ValueError(f"it holds a user name, a password or an @. {example}.")  # never quoted
     try:
         parsed = RegistryHost.parse(text)
     except ValueError as error:

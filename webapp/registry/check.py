@@ -16,7 +16,7 @@ import re
 import secrets
 
 from webapp.reference import Reference
-from webapp.registry.client import REFUSALS, Client, Refused, error_codes, odd
+from webapp.registry.client import REFUSALS, Client, NotTaken, Refused, error_codes, odd
 from webapp.registry.dialer import Dialer, NotReached
 from webapp.registry.exchange import Answer
 from webapp.registry.kinds import Kind, SignIn, Verdict
@@ -39,6 +39,8 @@ async def check_registry(dialer: Dialer, host: str, sign_in: SignIn | None, refe
             return await _checked(Client(dialer, host, sign_in), host, sign_in, reference)
     except NotReached as problem:
         return Verdict(problem.kind, problem.sentence)
+    except NotTaken:
+        return _not_taken(host)
     except TimeoutError:
         return Verdict(Kind.UNREACHABLE, f"{host} took more than {SECONDS:g} s to answer. Try again later.")
 
@@ -46,17 +48,20 @@ async def check_registry(dialer: Dialer, host: str, sign_in: SignIn | None, refe
 async def _checked(client: Client, host: str, sign_in: SignIn | None, reference: Reference | None) -> Verdict:
     is_open = await client.greet()
     if sign_in is not None and not await _enters(client):
-        return Verdict(
-            Kind.WRONG_CREDENTIALS,
-            f"{host} does not take this user name and password. Check both; a token may have expired or been revoked, or lack the right to"
-            " read.",
-        )
+        return _not_taken(host)
     if reference is not None:
         return await _pulled(client, host, sign_in, reference, is_open=is_open)
     if sign_in is None:
         return Verdict(Kind.WORKS, f"{host} answers as a registry does.")
     without = " It answers without a sign-in, too, so this says little about the password." if is_open else ""
     return Verdict(Kind.WORKS, f"{host} takes this user name and password.{without}")
+
+
+def _not_taken(host: str) -> Verdict:
+    return Verdict(
+        Kind.WRONG_CREDENTIALS,
+        f"{host} does not take this user name and password. Check both; a token may have expired, been revoked, or lack the right to read.",
+    )
 
 
 async def _enters(client: Client) -> bool:
@@ -74,7 +79,7 @@ async def _pulled(client: Client, host: str, sign_in: SignIn | None, reference: 
         digest = reference.digest or _digest_in(found)
         who = "Everybody" if sign_in is None else "This credential"
         without = " The registry answers without a sign-in, too." if sign_in is not None and is_open else ""
-        return Verdict(Kind.WORKS, f"{who} may pull {named}.{without}", digest)
+        return Verdict(Kind.WORKS, f"{who} may pull {named}{f':{reference.tag}' if reference.tag else ''}.{without}", digest)
     if found is Kind.NO_SUCH_IMAGE:
         what = f"digest {wanted}" if reference.digest else f"tag {wanted}"
         seen = "" if sign_in is None else " that this credential may see"
@@ -84,10 +89,10 @@ async def _pulled(client: Client, host: str, sign_in: SignIn | None, reference: 
     except NotReached:
         control = found  # so that it is not known
     if control is found:
-        whose = "everybody without a credential" if sign_in is None else "this credential"
+        whose = "not everybody may" if sign_in is None else "this credential may not"
         return Verdict(
             Kind.MISSING_OR_NO_ACCESS,
-            f"{named} does not exist, or {whose} may not pull it: {host} answers alike for both. Check how it is spelt, and whether"
+            f"{named} does not exist, or {whose} pull it: {host} answers alike for both. Check how it is spelt, and whether"
             f" {'it is public' if sign_in is None else 'the user may read it'}.",
         )
     if found is Kind.MISSING_OR_NO_ACCESS:  # missing in silence, where others are refused: this one can be seen
@@ -96,8 +101,8 @@ async def _pulled(client: Client, host: str, sign_in: SignIn | None, reference: 
         return Verdict(Kind.MAY_NOT_PULL, f"{named} is not public. Choose a registry credential for it in Docker Registry Auth.")
     return Verdict(
         Kind.MAY_NOT_PULL,
-        f"{host} takes this user name and password, but does not let them pull {reference.repository}. Give the user, or the token, the right to"
-        " read this repository.",
+        f"{host} takes this user name and password, but does not let them pull {reference.repository}. Give the user, or the token, the"
+        " right to read this repository.",
     )
 
 

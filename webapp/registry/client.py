@@ -28,10 +28,14 @@ class Refused(Exception):
     """The realm gives no token for this: it answered with 401 or 403."""
 
 
+class NotTaken(Exception):
+    """The user name and the password are not taken at all, as only a realm further in could tell."""
+
+
 class Client:
     """Asks one registry. `sign_in` is None for one who has no credential.
 
-    Its methods raise NotReached for whatever is no answer of a registry, and Refused where the realm refuses.
+    Its methods raise NotReached for whatever is no answer of a registry, Refused where the realm refuses, and `manifest` also NotTaken.
     """
 
     def __init__(self, dialer: Dialer, host: str, sign_in: SignIn | None) -> None:
@@ -75,8 +79,18 @@ class Client:
             challenges = parse_challenges(answer.header("www-authenticate") or "")
             self._bearer = next((challenge for challenge in challenges if challenge.scheme == "bearer"), None)
             if self._bearer is not None:
+                await self._introduce(self._bearer)
                 answer = await self._dialer.ask(method, url, headers={"Accept": MANIFESTS, **await self._authorization(repository)})
         return answer
+
+    async def _introduce(self, challenge: Challenge) -> None:
+        """Sign in for no repository where nobody asked at the door, so that a wrong password is told from a right that is missing."""
+        if self._sign_in is None:
+            return
+        try:
+            await self._token(challenge, None)
+        except Refused:
+            raise NotTaken from None
 
     async def _authorization(self, repository: str | None) -> dict[str, str]:
         if self._bearer is not None:

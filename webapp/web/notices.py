@@ -3,16 +3,26 @@
 The browser carries the code in a short-lived cookie over the redirect: never a text of its own.
 """
 
-_ONLY_THE_HOST = "Of the Registry URL only the host is kept."
+from itertools import product
+
+_STORED = {
+    "credential-created": "Registry credential stored. Its value is sealed and never shown again.",
+    "credential-saved": "Registry credential saved.",
+    "credential-replaced": "Registry credential saved, and its value replaced.",
+}
+_HOSTS = {"": "", "-host": " Of the Registry URL only the host is kept."}
+_EXPIRIES = {
+    "": "",
+    "-expiry": " When it expires was read from the value.",
+    "-cleared": " The expiry date of the value before it does not count any more: enter one if the new value has one, too.",
+}
 
 NOTICES = {
+    **{
+        stored + host + expiry: _STORED[stored] + _HOSTS[host] + _EXPIRIES[expiry]
+        for stored, host, expiry in product(_STORED, _HOSTS, _EXPIRIES)
+    },
     "set-up": "Your account is ready. Store the first registry credential.",
-    "credential-created": "Registry credential stored. Its value is sealed and never shown again.",
-    "credential-created-host": f"Registry credential stored. Its value is sealed and never shown again. {_ONLY_THE_HOST}",
-    "credential-saved": "Registry credential saved.",
-    "credential-saved-host": f"Registry credential saved. {_ONLY_THE_HOST}",
-    "credential-replaced": "Registry credential saved, and its value replaced.",
-    "credential-replaced-host": f"Registry credential saved, and its value replaced. {_ONLY_THE_HOST}",
     "credential-rolled-back": "Rolled back. The value that was replaced is kept for an hour.",
     "version-destroyed": "The old value is destroyed.",
     "credential-deleted": "Registry credential deleted.",

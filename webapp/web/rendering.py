@@ -50,6 +50,9 @@ def _templates() -> Jinja2Templates:
     environment.globals["htmx_url"] = asset("htmx-2.min.js")
     environment.filters["when"] = times.when
     environment.filters["ago"] = times.ago
+    environment.filters["expires"] = times.expires
+    environment.filters["left"] = times.left
+    environment.filters["left_kind"] = times.left_kind
     return Jinja2Templates(env=environment, context_processors=[_globals])
 
 

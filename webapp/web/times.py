@@ -4,27 +4,56 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from webapp.clock import DAY, HOUR, MINUTE
+from webapp.clock import DAY, HOUR, MINUTE, in_words
+
+SOON = 14 * DAY
+"""From then on an expiry is worth a warning."""
 
 
 def when(at: int | None) -> Markup | str:
     """A Unix time in milliseconds as `<time>`: `3 Nov 2026, 14:05 UTC`; "never" for None."""
     if at is None:
         return "never"
-    moment = datetime.fromtimestamp(at / 1000, UTC)
-    return Markup('<time datetime="{}">{} {}</time>').format(
-        moment.strftime("%Y-%m-%dT%H:%M:%SZ"), moment.day, moment.strftime("%b %Y, %H:%M UTC")
-    )
+    return Markup('<time datetime="{}">{}</time>').format(_machine(at), in_words(at))
 
 
 def ago(at: int | None, now: int) -> Markup | str:
     """How long ago, in a `<time>` whose title is the full time: `5 min ago`; "never" for None."""
-    if at is None:
-        return "never"
-    moment = datetime.fromtimestamp(at / 1000, UTC)
-    return Markup('<time datetime="{}" title="{} {}">{}</time>').format(
-        moment.strftime("%Y-%m-%dT%H:%M:%SZ"), moment.day, moment.strftime("%b %Y, %H:%M UTC"), _distance(now - at)
-    )
+    return "never" if at is None else _titled(at, _distance(now - at))
+
+
+def expires(at: int, now: int) -> Markup:
+    """What `left` says, in a `<time>` whose title is the full time."""
+    return _titled(at, left(at, now))
+
+
+def left(at: int, now: int) -> str:
+    """How long something is good still, in whole units: `expires in 9 d`; `expired` from the moment itself on."""
+    milliseconds = at - now
+    if milliseconds <= 0:
+        return "expired"
+    if milliseconds < MINUTE:
+        return "expires in a moment"
+    if milliseconds < HOUR:
+        return f"expires in {milliseconds // MINUTE} min"
+    if milliseconds < DAY:
+        return f"expires in {milliseconds // HOUR} h"
+    return f"expires in {milliseconds // DAY} d"
+
+
+def left_kind(at: int, now: int) -> str:
+    """The kind of badge for it: bad when it has expired, warn in the last 14 days."""
+    if at <= now:
+        return "bad"
+    return "warn" if at - now < SOON else "neutral"
+
+
+def _titled(at: int, words: str) -> Markup:
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(_machine(at), in_words(at), words)
+
+
+def _machine(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _distance(milliseconds: int) -> str:

@@ -16,6 +16,11 @@ ALTER TABLE registry_credentials ADD COLUMN parameters TEXT NOT NULL DEFAULT '';
 ALTER TABLE registry_credentials ADD COLUMN expires_at BIGINT;
 ALTER TABLE registry_credentials ADD COLUMN expiry_source TEXT NOT NULL DEFAULT '';
 
+-- expires_at once more, for the list: those that do not expire come last, and a row has a place among the others also then.
+ALTER TABLE registry_credentials ADD COLUMN expiry_rank BIGINT NOT NULL DEFAULT 999999999999999;
+
+CREATE INDEX registry_credentials_by_expiry ON registry_credentials (account_id, expiry_rank, name_key, id);
+
 ALTER TABLE registry_credential_versions ADD COLUMN parameters TEXT NOT NULL DEFAULT '';
 ALTER TABLE registry_credential_versions ADD COLUMN expires_at BIGINT;
 ALTER TABLE registry_credential_versions ADD COLUMN expiry_source TEXT NOT NULL DEFAULT '';
