@@ -22,6 +22,7 @@ from webapp.credentials.sign_ins import SignIns, minter
 from webapp.database.sqlite import path_of
 from webapp.errors import Conflict, NotFound
 from webapp.registry.kinds import Kind
+from webapp.rotation import rotate
 from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
@@ -224,7 +225,14 @@ async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, clo
 
 
 async def test_a_rotation_and_a_check_come_to_the_row(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
-    await signed_in(house, await store(house))
+    credential = await store(house)
+    first = await signed_in(house, credential)
+    done = await rotate(house.store, house.alice.actor, lambda done, total: None)
+    kept = await house.store.database.fetch_all("SELECT kek_id FROM minted_tokens")
+    assert [row["kek_id"] for row in kept] == [done.key]
+    assert await signed_in(house, credential) == first, "what is in memory opens as before"
+    again = await restarted(house).stored(house.alice.actor, credential.id)
+    assert (again.password.reveal().decode(), ecr.asked[GET_TOKEN]) == (first, 1)
     report = await house.store.check()
     assert (report.ok, report.lines[-1]) == (True, "minted tokens: 1 open, 0 do not")
     write(house, "UPDATE minted_tokens SET expires_at = expires_at + ?", DAY)
