@@ -15,9 +15,31 @@ from e2e import steps
 from e2e.browser import launch, open_context, open_page
 from e2e.server import Server, serve
 from tests import system
-from tests.real.fixtures import authority, htpasswd_registry, open_registry, tls_registry, token_registry
+from tests.real.fixtures import (
+    authority,
+    aws_ecr_server,
+    aws_kms_server,
+    ecr,
+    google,
+    google_server,
+    htpasswd_registry,
+    open_registry,
+    tls_registry,
+    token_registry,
+)
 
-__all__ = ["authority", "htpasswd_registry", "open_registry", "tls_registry", "token_registry"]
+__all__ = [
+    "authority",
+    "aws_ecr_server",
+    "aws_kms_server",
+    "ecr",
+    "google",
+    "google_server",
+    "htpasswd_registry",
+    "open_registry",
+    "tls_registry",
+    "token_registry",
+]
 
 BOTH = ["with-script", "without-script"]
 OFFICIAL = '[{"name": "Debian 12", "docker_image_url": "debian:12", "description": "The stable one"}]'

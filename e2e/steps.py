@@ -1,6 +1,7 @@
 """What people do in the pages, step by step; with script and without."""
 
 import itertools
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, Page, expect
 
 from e2e.server import Served
+from tests import system
 
 EMAIL = "alice@example.com"
 PASSWORD = "correct horse battery staple"
@@ -193,3 +195,25 @@ def save(page: Page) -> None:
 def script_is_on(page: Page) -> bool:
     """Whether this page runs JavaScript; app.js marks the page then."""
     return page.locator("html.script").count() > 0
+
+
+def enrolled_for(page: Page, server: Served, credential: str, reference: str, state: Path) -> str:
+    """An agent that is to pull this image with this credential: alice adds the image, and chooses it for the agent. Its name."""
+    image, agent = fresh("image"), fresh("rack1-node")
+    add_image(page, image, reference, credential)
+    enroll(server, make_bootstrap_token(page), agent, state)
+    choose_image(page, agent, image)
+    return agent
+
+
+def pulled(server: Served, state: Path, to: Path) -> tuple[int, str]:
+    """What became of the agent's pull: its exit status, and its words."""
+    system.skopeo()
+    done = server.run("agent", "pull", "--state", str(state), "--to", str(to))
+    return done.returncode, done.stdout + done.stderr
+
+
+def manifest(layout: Path) -> str:
+    """The digest of the manifest that was pulled into this OCI layout."""
+    digest: str = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
+    return digest

@@ -1,6 +1,5 @@
 """The main job: store a credential in the browser, and an agent pulls its private image with it."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,39 +7,17 @@ from playwright.sync_api import Page, expect
 
 from e2e import steps
 from e2e.conftest import Settled
-from e2e.server import Server
-from tests import system
 from tests.real.registry import Registry, token_registry
 from tests.real.service_account import service_account_key
-
-
-def enrolled_for(page: Page, server: Server, credential: str, reference: str, state: Path) -> str:
-    """An agent that is to pull this image with this credential: alice adds the image, and chooses it for the agent. Its name."""
-    image, agent = steps.fresh("image"), steps.fresh("rack1-node")
-    steps.add_image(page, image, reference, credential)
-    steps.enroll(server, steps.make_bootstrap_token(page), agent, state)
-    steps.choose_image(page, agent, image)
-    return agent
-
-
-def pulled(server: Server, state: Path, to: Path) -> tuple[int, str]:
-    system.skopeo()
-    done = server.run("agent", "pull", "--state", str(state), "--to", str(to))
-    return done.returncode, done.stdout + done.stderr
-
-
-def manifest(layout: Path) -> str:
-    digest: str = json.loads((layout / "index.json").read_text())["manifests"][0]["digest"]
-    return digest
 
 
 def test_a_stored_password_pulls_a_private_image(alice: Page, settled: Settled, htpasswd_registry: Registry, tmp_path: Path) -> None:
     digest, credential = htpasswd_registry.push("acme/ubuntu", "24.04"), steps.fresh("private")
     steps.store_password(alice, credential, htpasswd_registry.host, htpasswd_registry.username, htpasswd_registry.password)
-    agent = enrolled_for(alice, settled.server, credential, f"{htpasswd_registry.host}/acme/ubuntu:24.04", tmp_path / "state")
-    status, words = pulled(settled.server, tmp_path / "state", tmp_path / "layout")
+    agent = steps.enrolled_for(alice, settled.server, credential, f"{htpasswd_registry.host}/acme/ubuntu:24.04", tmp_path / "state")
+    status, words = steps.pulled(settled.server, tmp_path / "state", tmp_path / "layout")
     assert status == 0, words
-    assert manifest(tmp_path / "layout") == digest
+    assert steps.manifest(tmp_path / "layout") == digest
     alice.goto("/agents")
     expect(steps.row(alice, agent)).to_contain_text("Pulled")
     alice.goto("/audit")
@@ -53,8 +30,8 @@ def test_a_wrong_password_fails_the_pull_and_the_row_says_so(
     htpasswd_registry.push("acme/secret", "1")
     credential = steps.fresh("private")
     steps.store_password(alice, credential, htpasswd_registry.host, htpasswd_registry.username, "not-the-password")
-    agent = enrolled_for(alice, settled.server, credential, f"{htpasswd_registry.host}/acme/secret:1", tmp_path / "state")
-    status, words = pulled(settled.server, tmp_path / "state", tmp_path / "layout")
+    agent = steps.enrolled_for(alice, settled.server, credential, f"{htpasswd_registry.host}/acme/secret:1", tmp_path / "state")
+    status, words = steps.pulled(settled.server, tmp_path / "state", tmp_path / "layout")
     assert status == 1
     assert "not-the-password" not in words
     alice.goto("/agents")
@@ -66,7 +43,7 @@ def test_a_wrong_password_fails_the_pull_and_the_row_says_so(
     alice.locator("input[name=password]").fill(htpasswd_registry.password)
     steps.save(alice)
     expect(alice.get_by_role("heading", name="Registry Credentials", level=1)).to_be_visible()
-    status, words = pulled(settled.server, tmp_path / "state", tmp_path / "layout")
+    status, words = steps.pulled(settled.server, tmp_path / "state", tmp_path / "layout")
     assert status == 0, words
     expect(steps.row(alice, credential)).to_be_visible()
     alice.reload()
@@ -81,7 +58,7 @@ def test_an_uploaded_key_file_pulls_and_arrives_byte_for_byte(alice: Page, settl
     with token_registry(key=key) as registry:
         digest = registry.push("project/images/ubuntu", "24.04")
         steps.store_key_file(alice, credential, registry.host, file)
-        enrolled_for(alice, settled.server, credential, f"{registry.host}/project/images/ubuntu:24.04", tmp_path / "state")
-        status, words = pulled(settled.server, tmp_path / "state", tmp_path / "layout")
+        steps.enrolled_for(alice, settled.server, credential, f"{registry.host}/project/images/ubuntu:24.04", tmp_path / "state")
+        status, words = steps.pulled(settled.server, tmp_path / "state", tmp_path / "layout")
         assert status == 0, words
-        assert manifest(tmp_path / "layout") == digest
+        assert steps.manifest(tmp_path / "layout") == digest

@@ -6,16 +6,33 @@ import pytest
 
 from tests import system
 from tests.personas import alice, bob, charlie, house, house_environ, stranger
-from tests.real.fixtures import authority, aws, aws_kms_server, bao, htpasswd_registry, open_registry, tls_registry, token_registry
+from tests.real.fixtures import (
+    authority,
+    aws,
+    aws_ecr_server,
+    aws_kms_server,
+    bao,
+    ecr,
+    google,
+    google_server,
+    htpasswd_registry,
+    open_registry,
+    tls_registry,
+    token_registry,
+)
 
 __all__ = [
     "alice",
     "authority",
     "aws",
+    "aws_ecr_server",
     "aws_kms_server",
     "bao",
     "bob",
     "charlie",
+    "ecr",
+    "google",
+    "google_server",
     "house",
     "house_environ",
     "htpasswd_registry",

@@ -251,3 +251,19 @@ async def test_a_token_that_is_not_minted_is_what_the_check_has_found(
     told = (await provision(house, token, CHECK)).json()["check"]
     assert (told["works"], told["kind"], told["digest"]) == (False, "unreachable", None)
     assert "Last check Not reachable from here" in says((await alice.get(f"/images/{image}")).text)
+
+
+async def test_an_official_image_is_checked_in_each_account_by_itself(
+    house: House, alice: httpx2.AsyncClient, charlie: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
+) -> None:
+    reference = f"{htpasswd_registry.host}/acme/ubuntu:24.04"
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute(
+            "INSERT INTO images (id, account_id, name, name_key, description, docker_image_url, reference, host, version, created_at,"
+            " updated_at, updated_by) VALUES ('official-1', NULL, 'ubuntu', 'ubuntu', '', :reference, :reference, :host, 1, 1, 1, '')",
+            {"reference": reference, "host": htpasswd_registry.host},
+        )
+    assert (await alice.post("/images/official-1/check", headers=HTMX)).status_code == 200
+    assert (await house.store.images.last_check(house.alice.actor, "official-1")) is not None
+    assert (await house.store.images.last_check(house.charlie.actor, "official-1")) is None
+    assert "Last check never" in says((await charlie.get("/images/official-1")).text)

@@ -10,7 +10,7 @@ from tests.personas import House
 from tests.stories import add_image, bearer, enrolled, provision
 from webapp.clock import MINUTE
 from webapp.errors import Invalid
-from webapp.provisioning.result import MOST_ERROR, Result, parse_result
+from webapp.provisioning.result import MOST_ERROR, Result, parse_result, shortened
 
 pytestmark = pytest.mark.anyio
 
@@ -73,11 +73,17 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         ("half \ud800 a pair", "half a pair"),
         ("für – 你好 🐎", "für – 你好 🐎"),
         ("<script>", "<script>"),
-        ("x" * (MOST_ERROR + 1), "x" * MOST_ERROR),
     ],
 )
 def test_an_error_is_kept_as_one_line_that_anyone_may_read(text: str, kept: str | None) -> None:
     assert parse_result(body(error=text)).error == kept
+
+
+def test_of_a_long_error_the_beginning_is_kept() -> None:
+    read = parse_result(body(error="x" * 60_000)).error
+    assert read is not None
+    assert len(read) > 2 * MOST_ERROR, "what it quotes is withheld before it is cut off"
+    assert shortened(read) == "x" * MOST_ERROR
 
 
 @pytest.mark.parametrize(

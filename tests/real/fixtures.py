@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.real import aws_kms, openbao, registry
+from tests.real import aws_ecr, aws_kms, google_token_endpoint, openbao, registry
 from tests.real.authority import Authority, new_authority
+from tests.real.aws_ecr import AwsEcr
 from tests.real.aws_kms import AwsKmsServer
+from tests.real.google_token_endpoint import GoogleTokenEndpoint
 from tests.real.openbao import OpenBao
 from tests.real.registry import Registry
 
@@ -66,3 +68,31 @@ def aws(aws_kms_server: AwsKmsServer, monkeypatch: pytest.MonkeyPatch) -> AwsKms
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", aws_kms.ACCESS_KEY_ID)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", aws_kms.SECRET_ACCESS_KEY)
     return aws_kms_server
+
+
+@pytest.fixture(scope="session")
+def aws_ecr_server(aws_kms_server: AwsKmsServer) -> Iterator[AwsEcr]:
+    """What speaks as Amazon ECR and AWS STS do: the same server of moto's, with a proxy before it."""
+    with aws_ecr.aws_ecr(aws_kms_server.origin) as running:
+        yield running
+
+
+@pytest.fixture
+def ecr(aws_ecr_server: AwsEcr) -> AwsEcr:
+    """The same, with nothing asked and nothing given yet."""
+    aws_ecr_server.begin()
+    return aws_ecr_server
+
+
+@pytest.fixture(scope="session")
+def google_server() -> Iterator[GoogleTokenEndpoint]:
+    """What speaks as Google's token endpoint does."""
+    with google_token_endpoint.google_token_endpoint() as running:
+        yield running
+
+
+@pytest.fixture
+def google(google_server: GoogleTokenEndpoint) -> GoogleTokenEndpoint:
+    """The same, with nothing asked and nothing given yet, and no key known."""
+    google_server.begin()
+    return google_server

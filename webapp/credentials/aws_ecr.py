@@ -94,6 +94,7 @@ class AwsEcr:
         """What runs in a thread."""
         try:
             from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  an optional extra
+            from botocore.parsers import ResponseParserError  # noqa: PLC0415
         except ModuleNotFoundError:
             sentence = "Tokens of Amazon ECR need boto3 on this server. Run: pip install 'registry-credentials[aws]'"
             raise NotMinted(Kind.UNREACHABLE, sentence, lasting=True) from None
@@ -111,7 +112,7 @@ class AwsEcr:
             problem = _refusal(error, action, parameters)
         except BotoCoreError as error:
             problem = _failure(error, where)
-        except (LookupError, ValueError):  # botocore's own, for what it cannot make a URL or a date of
+        except (LookupError, ValueError, ResponseParserError):
             problem = NotMinted(Kind.UNREACHABLE, f"{where} does not answer as AWS would. Try again.", lasting=False)
         # Raised out here: the library's exceptions may quote what was sent.
         raise problem
@@ -191,7 +192,6 @@ def _failure(error: Exception, where: str) -> NotMinted:
         MetadataRetrievalError,
         NoCredentialsError,
         ParamValidationError,
-        ResponseParserError,
         SSLError,
     )
 
@@ -208,8 +208,6 @@ def _failure(error: Exception, where: str) -> NotMinted:
     if isinstance(error, (CredentialRetrievalError, MetadataRetrievalError)):
         sentence = f"This server's own role in AWS cannot be had just now ({name}). Try again."
         return NotMinted(Kind.UNREACHABLE, sentence, lasting=False)
-    if isinstance(error, ResponseParserError):
-        return NotMinted(Kind.UNREACHABLE, f"{where} does not answer as AWS would. Try again.", lasting=False)
     if isinstance(error, ParamValidationError):
         sentence = "AWS cannot be asked with what is stored of this credential. Check the region, the role and the external id."
         return NotMinted(Kind.UNREACHABLE, sentence, lasting=True)

@@ -88,8 +88,10 @@ def token_username(auth_method: str) -> str:
     return ECR_USERNAME if auth_method == AuthMethod.AWS_ECR else GCP_TOKEN_USERNAME
 
 
-def refuse_expired(name: str, expires_at: int | None, now: int) -> None:
+def refuse_expired(name: str, expires_at: object, now: int) -> None:
     """Raise Conflict for a credential whose time is over (Unix ms); None is for one that does not expire."""
-    if expires_at is not None and expires_at <= now:
-        sentence = f"The registry credential {name} expired on {in_words(expires_at)}. Enter a new value on its page."
-        raise Conflict(sentence, "credential-expired")
+    if expires_at is None:
+        return
+    at = expires_at if isinstance(expires_at, int) else 0  # SQLite keeps anything in any column
+    if at <= now:
+        raise Conflict(f"The registry credential {name} expired on {in_words(at)}. Enter a new value on its page.", "credential-expired")

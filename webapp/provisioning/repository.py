@@ -24,7 +24,7 @@ from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import NOWHERE, KeptRows, Known
 from webapp.provisioning.provision_id import place_of
 from webapp.provisioning.pulls import failure_kind, note_pull, reference_of
-from webapp.provisioning.result import Result
+from webapp.provisioning.result import Result, shortened
 from webapp.secrets import named_value
 from webapp.vault import SealBroken, SealContext, Token, Vault
 from webapp.withheld import withhold
@@ -204,7 +204,7 @@ class ProvisionRepository:
         if error is None:
             return None
         values = [*await self._credential_of(transaction, handed), *await self._secrets_of(transaction, handed)]
-        return redact(withhold(error, *values, *(" ".join(value.split()) for value in values)))
+        return shortened(redact(withhold(error, *values, *(" ".join(value.split()) for value in values))))
 
     async def _credential_of(self, transaction: AccountTransaction, handed: Row) -> list[str]:
         if handed["object_kind"] != "registry_credential":

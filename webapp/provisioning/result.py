@@ -10,13 +10,16 @@ from webapp.errors import Invalid
 
 MOST_ERROR = 2000
 
+_MOST_READ = 32 * 1024
+"""Characters of an error that are looked at: a token of 4,000 that it quotes is withheld as a whole, and only then the rest is cut off."""
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`digest` is the manifest's that was pulled; `error` what the agent saw, at most 2,000 characters."""
+    """`digest` is the manifest's that was pulled; `error` what the agent saw, on one line: stored without secrets, `shortened`."""
 
     provision_id: str
     outcome: Literal["pulled", "failed"]
@@ -46,4 +49,9 @@ def parse_result(body: Mapping[str, Any]) -> Result:
 
 def _clean(text: str) -> str:
     kept = (" " if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in text if unicodedata.category(c) not in {"Cf", "Cs"})
-    return " ".join("".join(kept).split())[:MOST_ERROR]
+    return " ".join("".join(kept).split())[:_MOST_READ]
+
+
+def shortened(error: str) -> str:
+    """As much of an error as is kept: 2,000 characters."""
+    return error[:MOST_ERROR]
