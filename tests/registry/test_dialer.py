@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -58,6 +59,27 @@ async def test_64_kib_are_read_and_no_more(server: OddServer) -> None:
     server.answer("GET /more", 200, body="x" * (MOST_BODY + 1))
     assert len((await server.dialer.ask("GET", f"http://{server.host}/most")).body) == MOST_BODY
     assert "more than a registry" in (await refusal(server.dialer, f"http://{server.host}/more")).sentence
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * MOST_BODY,
+    ],
+    ids=["before it", "in chunks"],
+)
+async def test_an_answer_in_thousands_of_parts_is_left_alone(server: OddServer, sent: bytes) -> None:
+    server.answers["GET /v2/"] = sent
+    before = time.process_time()
+    assert "more than a registry" in (await refusal(server.dialer, f"http://{server.host}/v2/")).sentence
+    assert time.process_time() - before < 0.25, "this server does nothing else meanwhile: all of it takes ten times as long"
+
+
+async def test_what_comes_before_an_answer_is_passed_over(server: OddServer) -> None:
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    server.answers["GET /v2/"] = hint * 3 + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 500 + b"0\r\n\r\n"
+    assert (await server.dialer.ask("GET", f"http://{server.host}/v2/")).body == b"x" * 500
 
 
 @pytest.mark.parametrize(
