@@ -3,9 +3,11 @@
 import asyncio
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -59,6 +61,26 @@ async def test_64_kib_are_read_and_no_more(server: OddServer) -> None:
     server.answer("GET /more", 200, body="x" * (MOST_BODY + 1))
     assert len((await server.dialer.ask("GET", f"http://{server.host}/most")).body) == MOST_BODY
     assert "more than a registry" in (await refusal(server.dialer, f"http://{server.host}/more")).sentence
+
+
+async def test_slow_names_that_people_typed_do_not_delay_the_operators(server: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up, end = socket.getaddrinfo, threading.Event()
+
+    def slow(host: str, *arguments: Any, **named: Any) -> Any:
+        if host.endswith(".slow.test"):
+            end.wait()
+        return look_up("127.0.0.1", *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    server.answer("POST /token", 200)
+    names = [asyncio.create_task(server.dialer.ask("GET", f"https://a{number}.slow.test/")) for number in range(100)]
+    try:
+        await asyncio.sleep(0.01)
+        url = f"http://localhost:{server.host.rpartition(':')[2]}/token"
+        assert (await server.dialer.ask("POST", url, trusted=True)).status == 200
+    finally:
+        end.set()
+        await asyncio.gather(*names, return_exceptions=True)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ SECONDS = 5.0
 """For one question: the waiting for its turn, the look-up, the connection and the whole answer."""
 
 _AT_ONCE = 32
-_NAMES_AT_ONCE = 8
+_NAMES_AT_ONCE = 64
 _MOST_ADDRESSES = 4
 
 # No user information, no fragment, nothing encoded, nothing invisible: what is left has one reading only.
@@ -63,7 +63,7 @@ class Dialer:
         self.allowed = allowed
         self._realms = realms
         self._trust = trust
-        self._resolve = _looked_up if resolve is None else resolve
+        self._resolve = resolve
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     @classmethod
@@ -131,7 +131,7 @@ class Dialer:
     async def _vetted(self, origin: Origin, step: "_Step", *, allowed: bool, trusted: bool) -> list[str]:
         literal = _is_literal(origin.host)
         step.at("its name cannot be looked up from here. Check how it is spelt")
-        addresses = [origin.host] if literal else list(await self._resolve(origin.host, origin.port))
+        addresses = [origin.host] if literal else list(await self._addresses(origin, trusted=trusted))
         if not addresses:
             raise step.failed()
         if trusted:
@@ -144,6 +144,11 @@ class Dialer:
             if why is not None:
                 raise _unreachable(_forbidden(origin, why, literal=literal, allowed=allowed))
         return addresses[:_MOST_ADDRESSES]
+
+    async def _addresses(self, origin: Origin, *, trusted: bool) -> Sequence[str]:
+        if self._resolve is not None:
+            return await self._resolve(origin.host, origin.port)
+        return await _looked_up(origin.host, origin.port, trusted=trusted)
 
     async def _over(
         self, connected: socket.socket, method: str, target: _Target, headers: Mapping[str, str], body: bytes, step: "_Step"
@@ -234,17 +239,18 @@ def _is_literal(host: str) -> bool:
 
 
 @cache
-def _lookers_up() -> ThreadPoolExecutor:
-    # Of our own: a look-up cannot be stopped, and slow ones must not keep the event loop's own threads from their work.
-    return ThreadPoolExecutor(_NAMES_AT_ONCE, thread_name_prefix="names")
+def _lookers_up(*, trusted: bool) -> ThreadPoolExecutor:
+    # Of our own: a look-up cannot be stopped, and slow ones must not keep the event loop's own threads from their work. Nor may those
+    # of names that people typed, whose servers may be theirs, keep anybody from the names that the operator chose.
+    return ThreadPoolExecutor(_NAMES_AT_ONCE, thread_name_prefix="trusted-names" if trusted else "names")
 
 
-async def _looked_up(host: str, port: int) -> Sequence[str]:
+async def _looked_up(host: str, port: int, *, trusted: bool) -> Sequence[str]:
     def look_up() -> list[str]:
         return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
     try:
-        return list(dict.fromkeys(await asyncio.get_running_loop().run_in_executor(_lookers_up(), look_up)))
+        return list(dict.fromkeys(await asyncio.get_running_loop().run_in_executor(_lookers_up(trusted=trusted), look_up)))
     except UnicodeError:  # a part of more than 63 characters
         return []
 

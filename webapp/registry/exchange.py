@@ -12,7 +12,7 @@ MOST_BODY = 64 * 1024
 """Bytes; h11 holds the head to 16 KiB by itself."""
 
 MOST_PARTS = 1000
-"""Of one answer, as h11 tells them: those before it (1xx), and the chunks. Each costs some 20 µs, in which this server does nothing else."""
+"""Of one answer: what comes before it (1xx), and its chunks. Each costs h11 some 20 µs, in which this server does nothing else."""
 
 _PIECE = 16 * 1024
 _A_WHILE = 100
