@@ -1,6 +1,9 @@
 """Test connection on the form, and a value that replaces the old one only when it works: against real registries."""
 
+import asyncio
 import re
+import socket
+from collections.abc import Iterator
 
 import httpx2
 import pytest
@@ -9,16 +12,27 @@ from tests.markup import HTMX, beside, says
 from tests.personas import House
 from tests.real.registry import Registry, settings_for
 from tests.stories import add_image, id_in_list, store_credential
-from webapp.credentials.connection import MOST_TESTED
+from webapp.credentials.connection import MOST_TESTED, ConnectionTests
+from webapp.credentials.credential import CredentialFields
+from webapp.errors import Conflict
 
 pytestmark = pytest.mark.anyio
 
 TEST = "/registry-credentials/test"
 
 
+@pytest.fixture(scope="module")
+def silent() -> Iterator[socket.socket]:
+    """Takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listening:
+        yield listening
+
+
 @pytest.fixture
-def house_environ(htpasswd_registry: Registry, token_registry: Registry) -> dict[str, str]:
-    return settings_for(htpasswd_registry, token_registry)
+def house_environ(htpasswd_registry: Registry, token_registry: Registry, silent: socket.socket) -> dict[str, str]:
+    environ = settings_for(htpasswd_registry, token_registry)
+    allowed = f"{environ['WEBAPP_ALLOWED_REGISTRIES']}, http://127.0.0.1:{silent.getsockname()[1]}"
+    return {**environ, "WEBAPP_ALLOWED_REGISTRIES": allowed}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -193,3 +207,47 @@ async def test_it_refuses_a_viewer_and_another_account(
     assert (await bob.post(f"{address}/test", data=form)).status_code == 403
     assert (await charlie.post(f"{address}/test", data=form)).status_code == 404
     assert await tests_of(house) == []
+
+
+async def test_slow_registries_of_one_account_keep_no_other_waiting(
+    house: House, alice: httpx2.AsyncClient, charlie: httpx2.AsyncClient, htpasswd_registry: Registry, silent: socket.socket
+) -> None:
+    theirs = draft(htpasswd_registry, registry_url=f"127.0.0.1:{silent.getsockname()[1]}")
+    waiting = [asyncio.create_task(charlie.post(TEST, data=theirs, headers=HTMX)) for _ in range(100)]
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result().status_code for task in done} == {429}, "and they are refused what would only wait"
+        answer = await asyncio.wait_for(alice.post(TEST, data=draft(htpasswd_registry), headers=HTMX), 4)
+        assert "Works" in says(answer.text)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    tests: ConnectionTests = house.app.state.connection_tests
+    assert (tests._running, tests._turns._accounts) == ({}, {}), "nothing is left of them"
+
+
+async def test_a_value_that_was_replaced_meanwhile_goes_to_its_own_host_only(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, token_registry: Registry
+) -> None:
+    address = await stored(alice, htpasswd_registry)
+    credentials, tests = house.store.credentials, house.app.state.connection_tests
+    read = await credentials.get(house.alice.actor, address.rpartition("/")[2])
+    form = await edited(alice, address, htpasswd_registry, registry_url=token_registry.host, password="for-another-host")
+    assert (await alice.post(address, data=form)).status_code == 303
+    fields = CredentialFields(read.name, read.name, "", read.host, read.auth_method, read.username)
+    with pytest.raises(Conflict, match="was replaced just now"):
+        await tests.test(house.alice.actor, fields, None, stored=read)
+
+
+async def test_what_is_no_reference_in_the_database_is_told_at_its_image(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry
+) -> None:
+    address = await stored(alice, htpasswd_registry)
+    for name in ("broken", "there"):
+        await with_image(alice, address, htpasswd_registry, name)
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute("UPDATE images SET reference = :none WHERE name = 'broken'", {"none": b"\xff"})
+    words = says((await alice.post(f"{address}/test", data=await edited(alice, address, htpasswd_registry), headers=HTMX)).text)
+    assert "broken No such image What is stored as its reference is none." in words
+    assert "there Works" in words

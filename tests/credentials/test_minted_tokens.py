@@ -42,7 +42,7 @@ def clocked(house: House, ecr: AwsEcr) -> TestClock:
 
 async def signed_in(house: House, credential: Credential) -> str:
     """The token that signs in."""
-    return (await house.store.sign_ins.stored(house.alice.actor, credential.id)).password.reveal().decode()
+    return (await house.store.sign_ins.stored(house.alice.actor, credential.id, credential.secret_version)).password.reveal().decode()
 
 
 def restarted(house: House) -> SignIns:
@@ -101,7 +101,7 @@ async def test_googles_are_good_for_three_quarters_of_an_hour(house: House, goog
     google.know(key)
     google.lives = 3600
     credential = await store(house, google_fields(), key)
-    sign_in = await house.store.sign_ins.stored(house.alice.actor, credential.id)
+    sign_in = await house.store.sign_ins.stored(house.alice.actor, credential.id, credential.secret_version)
     assert (sign_in.username, credential.host) == ("oauth2accesstoken", GOOGLE_HOST)
     house.clock.advance(15 * MINUTE)
     assert await signed_in(house, credential) == google.tokens[0]
@@ -115,10 +115,10 @@ async def test_a_restart_takes_the_row(house: House, clocked: TestClock, ecr: Aw
     credential = await store(house)
     first = await signed_in(house, credential)
     clocked.advance(HOUR)
-    again = await restarted(house).stored(house.alice.actor, credential.id)
+    again = await restarted(house).stored(house.alice.actor, credential.id, credential.secret_version)
     assert (again.password.reveal().decode(), ecr.asked[GET_TOKEN]) == (first, 1)
     clocked.advance(9 * HOUR)
-    later = await restarted(house).stored(house.alice.actor, credential.id)
+    later = await restarted(house).stored(house.alice.actor, credential.id, credential.secret_version)
     assert (later.password.reveal().decode() != first, ecr.asked[GET_TOKEN]) == (True, 2)
 
 
@@ -139,7 +139,7 @@ async def test_a_row_that_was_changed_is_not_handed_over(
     first = await signed_in(house, credential)
     clocked.advance(10 * HOUR)
     write(house, statement, value)
-    again = await restarted(house).stored(house.alice.actor, credential.id)
+    again = await restarted(house).stored(house.alice.actor, credential.id, credential.secret_version)
     assert (again.password.reveal().decode() != first, ecr.asked[GET_TOKEN]) == (True, 2)
 
 
@@ -147,7 +147,7 @@ async def test_a_row_that_was_moved_to_another_credential_is_not_handed_over(hou
     mine, other = await store(house), await store(house, ecr_fields(name="other"))
     first = await signed_in(house, mine)
     write(house, "UPDATE minted_tokens SET id = ?", other.id)
-    again = await restarted(house).stored(house.alice.actor, other.id)
+    again = await restarted(house).stored(house.alice.actor, other.id, other.secret_version)
     assert (again.password.reveal().decode() != first, ecr.asked[GET_TOKEN]) == (True, 2)
 
 
@@ -155,8 +155,9 @@ async def test_another_value_gets_another_token(house: House, clocked: TestClock
     credential = await store(house)
     first = await signed_in(house, credential)
     changed = ecr_fields(replace(KEY, role_arn="arn:aws:iam::123456789012:role/puller"))
-    await house.store.credentials.save(house.alice.actor, credential.id, changed, Secret(SECRET_ACCESS_KEY.encode()), credential.version)
-    second = await signed_in(house, credential)
+    value = Secret(SECRET_ACCESS_KEY.encode())
+    replaced = await house.store.credentials.save(house.alice.actor, credential.id, changed, value, credential.version)
+    second = await signed_in(house, replaced)
     assert (second != first, ecr.asked[GET_TOKEN]) == (True, 2)
     kept = await house.store.database.fetch_all("SELECT secret_version FROM minted_tokens")
     assert [row["secret_version"] for row in kept] == [2]
@@ -217,7 +218,7 @@ async def test_a_draft_is_minted_for_and_not_kept(house: House, clocked: TestClo
 async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
     credential = await store(house, replace(ecr_fields(), expires_at=clocked() + DAY, expiry_source="typed"))
     with pytest.raises(NotFound):
-        await house.store.sign_ins.stored(house.charlie.actor, credential.id)
+        await house.store.sign_ins.stored(house.charlie.actor, credential.id, credential.secret_version)
     clocked.advance(DAY)
     with pytest.raises(Conflict, match=r"ecr-acme expired on 4 Nov 2026, 14:05 UTC\. Enter a new value") as caught:
         await signed_in(house, credential)
@@ -231,7 +232,7 @@ async def test_a_rotation_and_a_check_come_to_the_row(house: House, clocked: Tes
     kept = await house.store.database.fetch_all("SELECT kek_id FROM minted_tokens")
     assert [row["kek_id"] for row in kept] == [done.key]
     assert await signed_in(house, credential) == first, "what is in memory opens as before"
-    again = await restarted(house).stored(house.alice.actor, credential.id)
+    again = await restarted(house).stored(house.alice.actor, credential.id, credential.secret_version)
     assert (again.password.reveal().decode(), ecr.asked[GET_TOKEN]) == (first, 1)
     report = await house.store.check()
     assert (report.ok, report.lines[-1]) == (True, "minted tokens: 1 open, 0 do not")

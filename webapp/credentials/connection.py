@@ -4,6 +4,7 @@ It signs in as a client would, from here: `registry/check.py` is the same code t
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,19 +12,20 @@ from webapp.actor import Actor
 from webapp.credentials.credential import Credential, CredentialFields
 from webapp.credentials.minting import NotMinted
 from webapp.credentials.repository import CredentialRepository, ImageUsing
-from webapp.credentials.sign_ins import SignIns
-from webapp.errors import Conflict
+from webapp.credentials.sign_ins import CHANGED, SignIns
+from webapp.errors import Conflict, TooMany
 from webapp.reference import Reference
 from webapp.registry.check import check_registry
 from webapp.registry.dialer import Dialer
 from webapp.registry.kinds import Kind, SignIn, Verdict
+from webapp.registry.turns import Turns
 from webapp.vault import Secret
 
 MOST_TESTED = 100
 """Images of one test."""
 
-AT_ONCE = 8
-"""Images of one test that are asked for at the same time."""
+MOST_RUNNING = 10
+"""Tests of one account that run or wait at the same time: one may take minutes where the registry is slow."""
 
 _FOR_ALL = frozenset({Kind.WRONG_CREDENTIALS, Kind.UNREACHABLE, Kind.TLS})
 """What is so for one image and for all of them alike."""
@@ -68,6 +70,8 @@ class ConnectionTests:
         self._credentials = credentials
         self._sign_ins = sign_ins
         self._dialer = dialer
+        self._turns = Turns()
+        self._running: Counter[str] = Counter()
 
     async def test(
         self,
@@ -81,18 +85,33 @@ class ConnectionTests:
         """Test a draft, or the value that is `stored` where there is no new one; with the images that use it, and with another `image`.
 
         A stored value goes to the host that it is stored for and to no other: the caller has seen that the host, the method and its
-        parameters are the same. Raises NotFound, Unavailable.
+        parameters are the same. Raises NotFound, Unavailable; TooMany where so many tests of the account run already.
         """
+        if self._running[actor.account_id] >= MOST_RUNNING:
+            raise TooMany("So many tests of this account are running already. Wait until one of them has ended, and try again.", 5)
+        self._running[actor.account_id] += 1
+        try:
+            return await self._test(actor, fields, secret, stored, image)
+        finally:
+            self._running[actor.account_id] -= 1
+            self._running += Counter()  # without those of which none is left
+
+    async def _test(
+        self, actor: Actor, fields: CredentialFields, secret: Secret | None, stored: Credential | None, image: Reference | None
+    ) -> ConnectionTest:
         images = [] if stored is None else await self._credentials.references_using(actor, stored.id, MOST_TESTED)
         try:
             sign_in = await self._sign_in(actor, fields, secret, stored)
         except NotMinted as problem:
             found = ConnectionTest(fields.host, Verdict(problem.kind, problem.sentence))
-        except Conflict as problem:  # it has expired, or does not open
+        except Conflict as problem:
+            if problem.code == CHANGED:
+                raise
+            # It has expired, or does not open.
             found = ConnectionTest(fields.host, Verdict(Kind.WRONG_CREDENTIALS, str(problem)))
         else:
             extra = [] if image is None else [ImageUsing("", image.familiar, str(image))]
-            found = await self._try(fields.host, sign_in, [*extra, *images])
+            found = await self._try(actor, fields.host, sign_in, [*extra, *images])
         left = 0 if stored is None or not found.images else stored.images - len(images)
         found = ConnectionTest(found.host, found.sign_in, found.images, max(0, left))
         await self._credentials.note_test(actor, stored, fields, str(found))
@@ -100,18 +119,24 @@ class ConnectionTests:
 
     async def _sign_in(self, actor: Actor, fields: CredentialFields, secret: Secret | None, stored: Credential | None) -> SignIn:
         if secret is not None or stored is None:
-            return await self._sign_ins.draft(fields, secret or Secret(b""))
-        kept = await self._sign_ins.stored(actor, stored.id)
+            async with self._turns.of(actor.account_id):
+                return await self._sign_ins.draft(fields, secret or Secret(b""))
+        kept = await self._sign_ins.stored(actor, stored.id, stored.secret_version)
         return SignIn(fields.username, kept.password)  # the user name may be changed without the value
 
-    async def _try(self, host: str, sign_in: SignIn, images: Sequence[ImageUsing]) -> ConnectionTest:
-        signed_in = await check_registry(self._dialer, host, sign_in)
+    async def _try(self, actor: Actor, host: str, sign_in: SignIn, images: Sequence[ImageUsing]) -> ConnectionTest:
+        async def asked(image: ImageUsing | None = None) -> Verdict:
+            try:
+                reference = None if image is None else Reference.parse(str(image.reference))
+            except ValueError:
+                return Verdict(Kind.NO_SUCH_IMAGE, "What is stored as its reference is none. Enter it again on the image's page.")
+            async with self._turns.of(actor.account_id):
+                return await check_registry(self._dialer, host, sign_in, reference)
+
+        signed_in = await asked()
         if signed_in.kind in _FOR_ALL:
             return ConnectionTest(host, signed_in)
-        room = asyncio.Semaphore(AT_ONCE)
-
-        async def one(image: ImageUsing) -> Tried:
-            async with room:
-                return Tried(image.id, image.name, await check_registry(self._dialer, host, sign_in, Reference.parse(image.reference)))
-
-        return ConnectionTest(host, signed_in, tuple(await asyncio.gather(*(one(image) for image in images))))
+        async with asyncio.TaskGroup() as group:  # and none goes on where this one is left
+            tasks = [group.create_task(asked(image)) for image in images]
+        tried = [Tried(image.id, image.name, task.result()) for image, task in zip(images, tasks, strict=True)]
+        return ConnectionTest(host, signed_in, tuple(tried))

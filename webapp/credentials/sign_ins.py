@@ -24,6 +24,9 @@ _STORED = (
     " WHERE account_id = :account_id AND id = :id"
 )
 
+CHANGED = "changed-meanwhile"
+"""The Conflict of a credential that has another value by now."""
+
 
 class SignIns:
     """The sign-ins of stored credentials, and of drafts."""
@@ -32,15 +35,17 @@ class SignIns:
         self._database, self._vault, self._clock, self._mint = database, vault, clock, mint
         self.tokens = MintedTokens(database, vault, chain, clock, mint)
 
-    async def stored(self, actor: Actor, credential_id: str) -> SignIn:
-        """What agents are handed of this credential.
+    async def stored(self, actor: Actor, credential_id: str, secret_version: int | None) -> SignIn:
+        """What agents are handed of this credential, while its value is of this version: another one may be for another host.
 
-        Raises NotFound; Conflict when its value does not open or has expired; NotMinted; Unavailable.
+        Raises NotFound; Conflict when it has another value by now, or one that does not open or has expired; NotMinted; Unavailable.
         """
         row = await self._database.account(actor.account_id).fetch_one(_STORED, {"id": credential_id})
         if row is None:
             raise NotFound("There is no such registry credential in this account.")
         name = str(row["name"])
+        if row["secret_version"] != secret_version:
+            raise Conflict(f"The value of {name} was replaced just now. Try again.", CHANGED)
         refuse_expired(name, row["expires_at"], self._clock())
         source = Source(actor.account_id, row["id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"])
         try:

@@ -27,6 +27,7 @@ from webapp.registry.check import check_registry
 from webapp.registry.dialer import Dialer
 from webapp.registry.kinds import SignIn, Verdict
 from webapp.registry.outcomes import Checked
+from webapp.registry.turns import Turns
 from webapp.vault import Token
 
 FRESH = 30 * SECOND
@@ -82,6 +83,7 @@ class Checks:
         self._parts = parts
         self._chain: AuditChain = parts.provisioning.chain
         self._clock: Clock = parts.provisioning.clock
+        self._turns = Turns()
         self._running: dict[Subject, asyncio.Task[Checked]] = {}
         self._found: dict[Subject, Checked] = {}
 
@@ -128,7 +130,7 @@ class Checks:
             refuse_image(intended)
             subject = _subject(intended)
             checked = self._found.get(subject)
-            if checked is None or now - checked.at >= FRESH:
+            if checked is None or not 0 <= now - checked.at < FRESH:  # the former where a clock was set back
                 checked = await self._ask(agent, subject)
         await self._write_down(agent, subject, checked, pin=_FIRST_PIN if intended.pin_digest and intended.pinned_digest is None else "")
         return subject, checked
@@ -163,7 +165,8 @@ class Checks:
         except NotMinted as error:
             verdict = Verdict(error.kind, error.sentence)
         else:
-            verdict = await check_registry(self._parts.dialer, reference.host, sign_in, reference)
+            async with self._turns.of(subject.account_id):
+                verdict = await check_registry(self._parts.dialer, reference.host, sign_in, reference)
         checked = Checked(self._clock(), subject.reference, verdict.kind, verdict.sentence, verdict.digest if verdict.works else None)
         values = {"id": subject.image_id, "at": checked.at, "reference": checked.reference, "kind": str(checked.kind)}
         async with self._parts.database.account(subject.account_id).transaction() as transaction:
@@ -176,7 +179,7 @@ class Checks:
         if subject.credential_id is None:
             return None
         try:
-            sign_in = await self._parts.sign_ins.stored(actor, subject.credential_id)
+            sign_in = await self._parts.sign_ins.stored(actor, subject.credential_id, subject.secret_version)
             credential = await self._parts.credentials.get(actor, subject.credential_id)
         except NotFound:
             raise Conflict(f"{subject.credential_name} was deleted just now. Check again.", "changed-meanwhile") from None

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 SECONDS = 5.0
 """For one question: the waiting for its turn, the look-up, the connection and the whole answer."""
 
-_AT_ONCE = 32
-_NAMES_AT_ONCE = 64
+_AT_ONCE = 64
+_NAMES_AT_ONCE = 128
 _MOST_ADDRESSES = 4
 
 # No user information, no fragment, nothing encoded, nothing invisible: what is left has one reading only.
