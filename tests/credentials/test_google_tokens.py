@@ -1,7 +1,9 @@
 """Access tokens of Google: what is asked of its token endpoint, and what is said when there is none."""
 
+import asyncio
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.real.google_token_endpoint import AUDIENCE, GoogleTokenEndpoint
 from tests.real.process import free_port
 from tests.real.service_account import service_account_key
 from webapp.clock import SECOND
+from webapp.credentials import google_tokens
 from webapp.credentials.google_tokens import GOOGLE, SCOPE, GoogleTokens
 from webapp.credentials.minting import NotMinted, Source, Token
 from webapp.registry.dialer import Dialer
@@ -86,9 +89,10 @@ async def test_where_nobody_listens_it_is_to_be_tried_again(key: bytes) -> None:
     assert (why.kind, why.lasting) == (Kind.UNREACHABLE, False)
 
 
-async def test_an_answer_without_an_expiry_is_none(google: GoogleTokenEndpoint, key: bytes) -> None:
+@pytest.mark.parametrize("lives", [0, -1, 10**6, 10**18, 10**400], ids=["none", "less", "too long", "longer", "no number"])
+async def test_an_answer_without_an_expiry_that_can_be_is_none(google: GoogleTokenEndpoint, key: bytes, lives: int) -> None:
     google.know(key)
-    google.lives = 0
+    google.lives = lives
     assert "does not answer as Google would" in (await refusal(google.origin, key)).sentence
 
 
@@ -112,3 +116,19 @@ async def test_at_debug_nothing_secret_is_logged(
         await minted(google.origin, key)
     assert google.tokens[0] not in caplog.text
     assert json.loads(key)["private_key"][40:80] not in caplog.text
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["stopped", "closed"])
+def test_a_thread_outlives_no_event_loop(key: bytes, closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(google_tokens, "_PATIENCE", 0.05)
+    loop = asyncio.new_event_loop()
+    tokens = GoogleTokens(Dialer.of(Settings.from_environ({})), lambda: START, f"http://127.0.0.1:{free_port()}")
+    if closed:
+        loop.close()
+    with ThreadPoolExecutor() as threads:  # which waits for its threads, as Python does when it ends
+        asked = threads.submit(tokens._ask, Secret(key), loop)
+        with pytest.raises(NotMinted, match="was stopped while it asked"):
+            asked.result(5)
+    if not closed:
+        loop.run_until_complete(asyncio.sleep(0))  # what was left to it
+        loop.close()

@@ -7,7 +7,7 @@ whatever they like. google-auth makes the question, and it goes out by our own d
 import asyncio
 import json
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -17,9 +17,9 @@ from google.auth import transport
 from google.auth.crypt import RSASigner
 from google.oauth2 import service_account
 
-from webapp.clock import SECOND, Clock
+from webapp.clock import DAY, SECOND, Clock
 from webapp.credentials.minting import NotMinted, Source, Token
-from webapp.registry.dialer import Dialer, NotReached
+from webapp.registry.dialer import SECONDS, Dialer, NotReached
 from webapp.registry.kinds import Kind
 from webapp.vault import Secret
 
@@ -32,7 +32,12 @@ own; the one of storage alone opens no repository of another project. Read-only:
 all that the account may, in every API of Google's."""
 
 _LONGEST = 16 * 1024
+_LONGEST_LIFE = DAY // SECOND
 _AT_ONCE = 4
+
+_PATIENCE = 2 * SECONDS
+"""Seconds that a thread waits for the event loop, which answers in half of them, but for one that has stopped: Python ends no earlier than
+its threads."""
 
 # RFC 6749, section 5.2, and what Google says besides.
 _WRONG = frozenset({"invalid_grant", "invalid_client"})
@@ -59,7 +64,7 @@ class GoogleTokens:
         asked_at, ask = self.clock(), _Request(self.dialer, loop)
         try:
             credentials.refresh(ask)  # type: ignore[no-untyped-call]
-        except (google.auth.exceptions.GoogleAuthError, LookupError, TypeError, ValueError):
+        except (google.auth.exceptions.GoogleAuthError, LookupError, TypeError, ValueError, OverflowError):
             problem = NotMinted(Kind.UNREACHABLE, f"{self.origin} does not answer as Google would. Try again.", lasting=False)
         else:
             return self._token(credentials.token, ask.seconds, asked_at)
@@ -68,7 +73,8 @@ class GoogleTokens:
 
     def _token(self, token: object, seconds: int, asked_at: int) -> Token:
         # By our own clock, and from when it was asked for: google-auth has the machine's, and counts from the answer.
-        if not isinstance(token, str) or not 0 < len(token) <= _LONGEST or not (token.isascii() and token.isprintable()) or seconds <= 0:
+        lives = 0 < seconds <= _LONGEST_LIFE
+        if not lives or not isinstance(token, str) or not 0 < len(token) <= _LONGEST or not (token.isascii() and token.isprintable()):
             raise NotMinted(Kind.UNREACHABLE, f"{self.origin} does not answer as Google would. Try again.", lasting=False)
         return Token(Secret(token.encode("ascii")), asked_at + seconds * SECOND)
 
@@ -92,9 +98,17 @@ class _Request(transport.Request):
     ) -> transport.Response:
         question = self._dialer.ask(method, url, headers=headers, body=body or b"", trusted=True)
         try:
-            answer = asyncio.run_coroutine_threadsafe(question, self._loop).result()
+            asked = asyncio.run_coroutine_threadsafe(question, self._loop)
+        except RuntimeError:  # the loop is closed
+            question.close()
+            raise _stopped() from None
+        try:
+            answer = asked.result(_PATIENCE)
         except NotReached as error:
             problem = NotMinted(error.kind, error.sentence, lasting=False)
+        except (TimeoutError, CancelledError):
+            asked.cancel()
+            problem = _stopped()
         else:
             if answer.status == 200:
                 self.seconds = _seconds(answer.body)
@@ -144,6 +158,10 @@ def _document(body: bytes) -> Mapping[str, object]:
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _stopped() -> NotMinted:
+    return NotMinted(Kind.UNREACHABLE, "This server was stopped while it asked Google. Try again.", lasting=False)
 
 
 def _seconds(body: bytes) -> int:
