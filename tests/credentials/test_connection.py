@@ -109,6 +109,15 @@ async def test_what_is_missing_for_a_test_is_told(alice: httpx2.AsyncClient, htp
     assert f"The image is at ghcr.io, and the credential is for {htpasswd_registry.host}." in says(answer.text)
 
 
+@pytest.mark.parametrize(
+    ("name", "called"), [(" acme ", "acme"), ("a\0b", "draft"), ("\u202eevil\x1b[31m\nrow", "draft"), ("x" * 64, "draft")]
+)
+async def test_what_is_no_name_is_not_in_the_audit_log(house: House, alice: httpx2.AsyncClient, name: str, called: str) -> None:
+    form = {"registry_url": "127.0.0.1:9", "auth_method": "password", "username": "bot", "password": "x", "name": name}
+    assert (await alice.post(TEST, data=form, headers=HTMX)).status_code == 200
+    assert [told[0] for told in await tests_of(house)] == [called]
+
+
 async def test_without_script_the_form_comes_back_with_the_answer(alice: httpx2.AsyncClient, htpasswd_registry: Registry) -> None:
     form = draft(htpasswd_registry, name="private", test="1", test_image="nothing here")
     answer = await alice.post("/registry-credentials", data=form)

@@ -11,6 +11,7 @@ from webapp.credentials.forms import LABELS, CredentialForm, parse
 from webapp.credentials.page_forms import Tested, own_role, repository
 from webapp.credentials.repository import refuse_collecting
 from webapp.errors import Invalid
+from webapp.names import parse_name
 from webapp.reference import Reference, same_registry
 from webapp.web.forms import Form, read_form
 from webapp.web.permissions import Permission
@@ -19,7 +20,7 @@ from webapp.web.rendering import render
 from webapp.web.routing import page
 
 DRAFT = "draft"
-"""In place of the name, which a test does not need."""
+"""In place of a name that is missing or is none: a test does not need it."""
 
 
 async def test_draft(request: Request) -> Response:
@@ -54,9 +55,17 @@ async def try_connection(request: Request, form: Form, stored: Credential | None
     if parsed is None or errors:
         return Tested(errors)
     tests: ConnectionTests = request.app.state.connection_tests
-    fields = replace(parsed.fields, name=typed.name.strip()[:63] or DRAFT)
+    fields = replace(parsed.fields, name=_name(typed))
     found = await tests.test(actor(request), fields, parsed.secret, stored=stored, image=reference)
     return Tested(found=found, entered=bool(parsed.secret and parsed.secret.reveal()))
+
+
+def _name(typed: CredentialForm) -> str:
+    """What the audit log calls the draft: what no name may hold gets into it no more than into a list."""
+    try:
+        return parse_name(typed.name).text
+    except ValueError:
+        return DRAFT
 
 
 def _reference(typed: CredentialForm, host: str | None) -> tuple[Reference | None, str]:
