@@ -181,6 +181,17 @@ async def test_a_value_replaces_the_old_one_only_if_it_works_for_every_image(
     assert credential.secret_version == 2
 
 
+async def test_another_user_name_counts_as_another_value(house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry) -> None:
+    address = await stored(alice, htpasswd_registry)
+    await with_image(alice, address, htpasswd_registry, "there")
+    form = await edited(alice, address, htpasswd_registry, username="typo", only_if_works="1")
+    answer = await alice.post(address, data=form)
+    assert answer.status_code == 422
+    assert "Wrong user or password" in says(answer.text)
+    credential = await house.store.credentials.get(house.alice.actor, address.rpartition("/")[2])
+    assert credential.username == htpasswd_registry.username
+
+
 async def test_an_image_that_cannot_be_pulled_keeps_the_old_value(
     house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry
 ) -> None:

@@ -10,7 +10,7 @@ from tests.personas import START, House
 from tests.real.canary import found_in
 from tests.real.service_account import service_account_key
 from tests.real.tokens import ecr_token
-from tests.stories import store_credential
+from tests.stories import add_image, store_credential
 from webapp.clock import HOUR
 from webapp.credentials.parameters import GCP_ACCESS_TOKEN, EcrParameters
 from webapp.registry.allowed import Origin
@@ -158,6 +158,17 @@ async def test_this_servers_own_role_needs_no_key(house: House, alice: httpx2.As
     assert (found.parameters, found.secret_version) == (str(EcrParameters("eu-central-1", role_arn=ROLE)), 2)
     assert (await alice.post(f"/registry-credentials/{credential_id}", data=changed | {"name": "renamed"})).status_code == 303
     assert (await house.store.credentials.get(house.alice.actor, credential_id)).secret_version == 2
+
+
+@pytest.mark.usefixtures("own_role")
+async def test_this_servers_own_role_replaces_a_key_only_if_it_works(house: House, alice: httpx2.AsyncClient) -> None:
+    credential_id = await store_credential(alice, **ECR)
+    await add_image(alice, credential_id, docker_image_url=f"{ECR['registry_url']}/acme/ubuntu:24.04")
+    keyless = ECR | {"own_role": "1", "access_key_id": "", "secret_access_key": "", "version": "1"}
+    answer = await alice.post(f"/registry-credentials/{credential_id}", data=keyless | {"only_if_works": "1"})
+    assert answer.status_code == 422
+    assert "the stored value stays" in answer.text
+    assert (await house.store.credentials.get(house.alice.actor, credential_id)).secret_version == 1
 
 
 @pytest.mark.usefixtures("own_role")

@@ -102,7 +102,7 @@ async def save(request: Request) -> Response:
     parsed, errors = parse(form, typed, new=False, own_role=own_role(request))
     if parsed is None:
         return await edit_page(request, credential, typed, errors, version=version, keep=keep, status=422)
-    if typed.only_if_works and parsed.secret is not None:
+    if typed.only_if_works and _signs_in_otherwise(parsed, credential):
         tested = await try_connection(request, form, credential)
         if tested.found is None or not tested.found.works:
             errors = dict(tested.errors) or {"only_if_works": "It does not work for every image, so the stored value stays: see below."}
@@ -121,6 +121,12 @@ async def save(request: Request) -> Response:
 def _takes_the_offer(form: Form) -> bool:
     """Whether the form was sent by the button that chooses the method which it offered."""
     return form.text("use_method") == AuthMethod.AWS_ECR
+
+
+def _signs_in_otherwise(parsed: ParsedCredential, stored: Credential) -> bool:
+    """Whether agents would be handed something else: a new value, or another user name with it, or tokens of this server's own role."""
+    mine, theirs = ((each.host, each.auth_method, each.username, each.parameters) for each in (parsed.fields, stored))
+    return parsed.secret is not None or mine != theirs
 
 
 async def _list_context(request: Request, wanted: Wanted) -> dict[str, object]:
