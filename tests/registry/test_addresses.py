@@ -1,10 +1,13 @@
 """Which addresses are of the public internet, and which may be reached when the operator says so."""
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.registry.ssrf_corpus import INSIDE, IPV6, NEVER, embeddings
+from webapp.registry import addresses
 from webapp.registry.addresses import why_forbidden
 
 PUBLIC = [
@@ -45,6 +48,16 @@ def test_what_is_no_registrys_cannot(address: str) -> None:
 def test_what_is_no_plain_address_is_none(text: str) -> None:
     assert why_forbidden(text) is not None
     assert why_forbidden(text, allowed=True) is not None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_an_address_of_this_machine_may_not_whatever_network_it_is_of(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for networks in ("_ALWAYS", "_UNLESS_ALLOWED"):  # as one that is public: only root could give this machine another
+        monkeypatch.setattr(addresses, networks, [])
+    monkeypatch.setattr(addresses, "_GLOBAL_UNICAST", ip_network("::/0"))
+    assert why_forbidden(address) == "an address of this server itself"
+    assert why_forbidden(address, allowed=True) is None
+    assert why_forbidden("10.0.0.5") is None, "it is somebody else's"
 
 
 @settings(max_examples=50, deadline=None)

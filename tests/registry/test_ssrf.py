@@ -33,7 +33,10 @@ class Sockets:
     def hook(self, event: str, arguments: tuple[object, ...]) -> None:
         if not self.counts or event != "socket.connect":
             return
-        address = arguments[1]
+        asking, address = arguments
+        assert isinstance(asking, socket.socket)
+        if asking.type is socket.SOCK_DGRAM:  # which sends nothing by that
+            return
         assert isinstance(address, tuple)
         self.tried.append((str(address[0]), int(address[1])))
         if address[0] not in {"127.0.0.1", "::1"}:

@@ -1,4 +1,4 @@
-"""Which IP addresses a host that a person typed must not lead to: everything that is not the public internet.
+"""Which IP addresses a host that a person typed must not lead to: everything that is not the public internet, and this machine's own.
 
 An explicit list, since the standard library's `is_global` has changed between versions of Python. Sources, read in 2026:
 
@@ -12,6 +12,7 @@ cannot be known is a translation prefix of the network's own (RFC 6052, section 
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 
 _PRIVATE = "an address of a private network"
 _LOOPBACK = "an address of this server itself"
@@ -74,6 +75,7 @@ _NEVER = {
 _ALWAYS = [(ip_network(network), why) for network, why in _NEVER.items()]
 _UNLESS_ALLOWED = [(ip_network(network), why) for network, why in _OF_A_NETWORK.items()]
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
+_DISCARD = 9
 _ISATAP = (0x00005EFE, 0x02005EFE)
 """The first half of an interface id that holds an IPv4 address (RFC 5214, section 6.1)."""
 
@@ -102,7 +104,20 @@ def why_forbidden(address: str, *, allowed: bool = False) -> str | None:
             return _RESERVED
         if int(parsed) >> 32 & 0xFFFFFFFF in _ISATAP:
             return _EMBEDDING
-    return None
+    return None if allowed or not _is_ours(parsed) else _LOOPBACK
+
+
+def _is_ours(address: IPv4Address | IPv6Address) -> bool:
+    """Whether this machine has the address: it may be public, and what listens there may be for nobody outside.
+
+    A datagram socket is told where it would send, and tells from which address: to oneself, from the same one. Nothing is sent.
+    """
+    with socket(AF_INET6 if isinstance(address, IPv6Address) else AF_INET, SOCK_DGRAM) as asked:
+        try:
+            asked.connect((str(address), _DISCARD))
+            return ip_address(asked.getsockname()[0]) == address
+        except OSError:  # there is no way to it
+            return False
 
 
 def _among(address: IPv4Address | IPv6Address, networks: list[tuple[IPv4Network | IPv6Network, str]]) -> str | None:
