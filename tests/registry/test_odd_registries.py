@@ -184,6 +184,15 @@ async def test_a_token_may_have_its_other_name(registry: OddServer) -> None:
     assert (await checked(registry)).works
 
 
+async def test_a_web_page_in_every_place_is_no_image(registry: OddServer) -> None:
+    page = "Content-Type: Text/HTML; charset=utf-8"
+    registry.answers[""] = lambda head: answer(200, page, body="" if head.startswith("HEAD") else "said-by-them")
+    verdict = await checked(registry, "acme/x:1")
+    assert verdict.kind is Kind.UNREACHABLE
+    assert "answers with a web page. Check the host and its port." in verdict.sentence
+    assert "says little about the password" in (await checked(registry)).sentence
+
+
 async def test_a_realm_that_cannot_answer_is_told(registry: OddServer) -> None:
     asks_for_bearer(registry)
     registry.answer("GET /token", 500)

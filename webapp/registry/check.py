@@ -16,7 +16,7 @@ import re
 import secrets
 
 from webapp.reference import Reference
-from webapp.registry.client import REFUSALS, Client, NotTaken, Refused, error_codes, odd
+from webapp.registry.client import REFUSALS, Client, NotTaken, Refused, error_codes, odd, unreachable
 from webapp.registry.dialer import Dialer, NotReached
 from webapp.registry.exchange import Answer
 from webapp.registry.kinds import Kind, SignIn, Verdict
@@ -115,6 +115,8 @@ async def _asked(client: Client, repository: str, tag_or_digest: str) -> Answer 
     except Refused:
         return Kind.MAY_NOT_PULL
     if answer.status == 200:
+        if (answer.header("content-type") or "").lower().startswith("text/html"):
+            raise unreachable(f"{client.host}, asked for a manifest, answers with a web page. Check the host and its port.")
         return answer
     if answer.status in REFUSALS:
         return Kind.MAY_NOT_PULL
