@@ -166,6 +166,7 @@ async def test_a_digest_that_is_none_is_not_taken(registry: OddServer, digest: s
     registry.answer("HEAD /v2/acme/x/manifests/1", 200, f"Docker-Content-Digest: {digest}")
     verdict = await checked(registry, "acme/x:1")
     assert (verdict.kind, verdict.digest) == (Kind.WORKS, None)
+    assert "names no digest of it, so that it cannot be pinned" in verdict.sentence, "or nobody knew why nothing is handed over"
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"token": 1}', '{"token": "a\\r\\nX-Other: b"}', '{"token": "é"}', "[" * 9999])

@@ -79,7 +79,8 @@ async def _pulled(client: Client, host: str, sign_in: SignIn | None, reference: 
         digest = reference.digest or _digest_in(found)
         who = "Everybody" if sign_in is None else "This credential"
         without = " The registry answers without a sign-in, too." if sign_in is not None and is_open else ""
-        return Verdict(Kind.WORKS, f"{who} may pull {named}{f':{reference.tag}' if reference.tag else ''}.{without}", digest)
+        unnamed = "" if digest else " The registry names no digest of it, so that it cannot be pinned."
+        return Verdict(Kind.WORKS, f"{who} may pull {named}{f':{reference.tag}' if reference.tag else ''}.{without}{unnamed}", digest)
     if found is Kind.NO_SUCH_IMAGE:
         what = f"digest {wanted}" if reference.digest else f"tag {wanted}"
         seen = "" if sign_in is None else " that this credential may see"
