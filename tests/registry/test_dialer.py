@@ -136,6 +136,16 @@ async def test_a_header_cannot_bring_another(server: OddServer) -> None:
     assert server.requests == []
 
 
+async def test_a_name_with_thousands_of_addresses_is_left_alone() -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return [f"2600::{number:x}" for number in range(4000)]
+
+    before = time.process_time()
+    dialer = Dialer.of(Settings.from_environ({}), resolve)
+    assert "more addresses than a registry would" in (await refusal(dialer, "https://many.test/")).sentence
+    assert time.process_time() - before < 0.05
+
+
 async def test_every_address_is_looked_at_and_the_name_looked_up_once() -> None:
     asked = []
 

@@ -33,6 +33,7 @@ SECONDS = 5.0
 _AT_ONCE = 64
 _NAMES_AT_ONCE = 128
 _MOST_ADDRESSES = 4
+_MOST_LOOKED_AT = 100  # a name server may answer with thousands; each takes some 40 µs
 
 # No user information, no fragment, nothing encoded, nothing invisible: what is left has one reading only.
 _URL = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(?::([0-9]{1,5}))?((?:/[!-\"$-\[\]-~]*)?)", re.ASCII)
@@ -134,6 +135,8 @@ class Dialer:
         addresses = [origin.host] if literal else list(await self._addresses(origin, trusted=trusted))
         if not addresses:
             raise step.failed()
+        if len(addresses) > _MOST_LOOKED_AT:
+            raise _unreachable(f"{origin.shown} has more addresses than a registry would. Check the host.")
         if trusted:
             if origin.scheme == "http" and not all(map(is_loopback, addresses)):
                 raise _unreachable(f"{origin.shown} is not this machine, so that it is not asked without TLS.")
