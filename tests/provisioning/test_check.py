@@ -12,7 +12,7 @@ from tests.real.process import free_port
 from tests.real.registry import Registry
 from tests.real.service_account import service_account_key
 from tests.stories import add_image, bearer, enrolled, provision
-from webapp.clock import SECOND
+from webapp.clock import DAY, SECOND
 from webapp.credentials.credential import GCP_TOKEN_USERNAME, AuthMethod, CredentialFields
 from webapp.credentials.parameters import GCP_ACCESS_TOKEN
 from webapp.provisioning.check import FRESH
@@ -167,6 +167,32 @@ async def test_many_agents_at_once_are_one_question(
     house.clock.advance(SECOND)
     await provision(house, token, CHECK)
     assert asked(htpasswd_registry) == before + 2
+
+
+async def test_a_clock_that_was_set_back_hides_no_later_check(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
+) -> None:
+    image, token = await furnished(house, alice, htpasswd_registry)
+    house.clock.advance(DAY)
+    assert (await provision(house, token, CHECK)).json()["check"]["works"]
+    house.clock.advance(-DAY)
+    before = asked(htpasswd_registry)
+    assert (await provision(house, token, CHECK)).json()["check"]["works"]
+    assert asked(htpasswd_registry) == before + 1, "what was found tomorrow is not fresh"
+    checked = await house.store.images.last_check(house.alice.actor, image)
+    assert checked is not None
+    assert checked.at == house.clock()
+
+
+async def test_a_time_that_is_none_in_the_database_goes_with_the_next_check(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
+) -> None:
+    image, _ = await furnished(house, alice, htpasswd_registry)
+    await alice.post(f"/images/{image}/check")
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute("UPDATE image_activity SET checked_at = 'x'")
+    assert "Last check never" in says((await alice.get(f"/images/{image}")).text)
+    assert "Last check Works" in says((await alice.post(f"/images/{image}/check", headers=HTMX)).text)
 
 
 async def test_what_was_found_with_another_value_is_served_to_nobody(

@@ -19,7 +19,7 @@ _CHECK = (
 async def last_check(fetch_one: FetchOne, image_id: str) -> Checked | None:
     """What the account's last check of this image found; None before there was one."""
     row = await fetch_one(_CHECK, {"id": image_id})
-    if row is None or row["check_kind"] not in list(Kind):
+    if row is None or row["check_kind"] not in list(Kind) or not isinstance(row["checked_at"], int):  # SQLite keeps anything in any column
         return None
     return Checked(row["checked_at"], row["checked_reference"], Kind(row["check_kind"]), row["check_sentence"], row["check_digest"])
 

@@ -38,7 +38,7 @@ MOST = 10_000
 
 _NOTED = (
     "UPDATE image_activity SET checked_at = :at, checked_reference = :reference, check_kind = :kind, check_sentence = :sentence,"
-    " check_digest = :digest WHERE account_id = :account_id AND image_id = :id AND (checked_at IS NULL OR checked_at <= :at)"
+    " check_digest = :digest WHERE account_id = :account_id AND image_id = :id"
 )
 _PIN = "UPDATE images SET pinned_digest = :digest WHERE account_id = :account_id AND id = :id AND reference = :reference AND pin_digest = 1"
 _FIRST_PIN = f"{_PIN} AND pinned_digest IS NULL RETURNING id"
