@@ -210,9 +210,29 @@ async def test_a_token_that_has_expired_when_it_comes_is_about_a_clock(house: Ho
 
 
 async def test_a_draft_is_minted_for_and_not_kept(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
-    sign_in = await house.store.sign_ins.draft(ecr_fields(), Secret(SECRET_ACCESS_KEY.encode()))
+    sign_in = await house.store.sign_ins.draft(house.alice.actor, ecr_fields(), Secret(SECRET_ACCESS_KEY.encode()))
     assert (sign_in.username, sign_in.password.reveal().decode()) == ("AWS", ecr.tokens[0])
     assert await house.store.database.fetch_all("SELECT id FROM minted_tokens") == []
+
+
+async def test_what_one_account_has_minted_keeps_no_other_waiting(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
+    ecr.hang.clear()
+    sign_ins, value = house.store.sign_ins, Secret(SECRET_ACCESS_KEY.encode())
+    theirs = [asyncio.create_task(sign_ins.draft(house.charlie.actor, ecr_fields(), value)) for _ in range(40)]
+    try:
+        await asyncio.sleep(0.5)
+        assert ecr.asked[GET_TOKEN] == 2
+        mine = asyncio.create_task(signed_in(house, await store(house)))
+        for _ in range(300):  # AWS is asked again after 5 s
+            await asyncio.sleep(0.01)
+            if ecr.asked[GET_TOKEN] > 2:
+                break
+        assert ecr.asked[GET_TOKEN] == 3
+    finally:
+        ecr.hang.set()
+        await asyncio.gather(*theirs)
+    assert await mine
+    assert ecr.asked[GET_TOKEN] == 41
 
 
 async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, clocked: TestClock, ecr: AwsEcr) -> None:

@@ -119,8 +119,7 @@ class ConnectionTests:
 
     async def _sign_in(self, actor: Actor, fields: CredentialFields, secret: Secret | None, stored: Credential | None) -> SignIn:
         if secret is not None or stored is None:
-            async with self._turns.of(actor.account_id):
-                return await self._sign_ins.draft(fields, secret or Secret(b""))
+            return await self._sign_ins.draft(actor, fields, secret or Secret(b""))
         kept = await self._sign_ins.stored(actor, stored.id, stored.secret_version)
         return SignIn(fields.username, kept.password)  # the user name may be changed without the value
 

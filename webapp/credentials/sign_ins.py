@@ -14,6 +14,7 @@ from webapp.database import Database
 from webapp.errors import Conflict, NotFound
 from webapp.registry.dialer import Dialer
 from webapp.registry.kinds import SignIn
+from webapp.registry.turns import Turns
 from webapp.vault import SealBroken, Secret, Vault
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ _STORED = (
     "SELECT id, name, host, auth_method, username, parameters, secret_version, sealed, expires_at FROM registry_credentials"
     " WHERE account_id = :account_id AND id = :id"
 )
+
+_MINTED_AT_ONCE = 2
+"""Tokens of one account that are minted at the same time: there are few threads for it, and machines of other accounts wait for theirs."""
 
 CHANGED = "changed-meanwhile"
 """The Conflict of a credential that has another value by now."""
@@ -58,11 +62,11 @@ class SignIns:
             broken = Conflict(f"The value of {name} does not open ({error}). Enter it again.", "does-not-open")
         raise broken
 
-    async def draft(self, fields: CredentialFields, secret: Secret) -> SignIn:
+    async def draft(self, actor: Actor, fields: CredentialFields, secret: Secret) -> SignIn:
         """What agents would be handed of a credential that is not stored: a token is minted for it, and not kept. Raises NotMinted."""
         if not mints(fields.auth_method, fields.parameters):
             return SignIn(fields.username, secret)
-        source = Source("", "", 0, fields.host, fields.auth_method, fields.parameters)
+        source = Source(actor.account_id, "", 0, fields.host, fields.auth_method, fields.parameters)
         token = await self._mint(source, secret)
         return SignIn(token_username(fields.auth_method), token.value)
 
@@ -75,8 +79,13 @@ def minter(settings: "Settings", clock: Clock) -> Mint:
     """What mints tokens in this installation, for every method that has any."""
     ecr = AwsEcr.of(settings)
     google: list[Mint] = []
+    turns = Turns(_MINTED_AT_ONCE)
 
     async def mint(source: Source, value: Secret) -> Token:
+        async with turns.of(source.account_id):
+            return await _minted(source, value)
+
+    async def _minted(source: Source, value: Secret) -> Token:
         if source.auth_method == AuthMethod.AWS_ECR:
             return await ecr.mint(source, value)
         if not google:
