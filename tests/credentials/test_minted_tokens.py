@@ -214,14 +214,14 @@ async def test_a_draft_is_minted_for_and_not_kept(house: House, clocked: TestClo
     assert await house.store.database.fetch_all("SELECT id FROM minted_tokens") == []
 
 
-async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
-    credential = await store(house, replace(ecr_fields(), expires_at=clocked() + DAY, expiry_source="typed"))
+async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, google: GoogleTokenEndpoint) -> None:
+    credential = await store(house, replace(google_fields(), expires_at=house.clock() + DAY, expiry_source="typed"))
     with pytest.raises(NotFound):
         await house.store.sign_ins.stored(house.charlie.actor, credential.id)
-    clocked.advance(DAY)
-    with pytest.raises(Conflict, match=r"ecr-acme expired on 4 Nov 2026, 14:05 UTC\. Enter a new value") as caught:
+    house.clock.advance(DAY)
+    with pytest.raises(Conflict, match=r"gar-acme expired on 4 Nov 2026, 14:05 UTC\. Enter a new value") as caught:
         await signed_in(house, credential)
-    assert (caught.value.code, ecr.asked) == ("credential-expired", {})
+    assert (caught.value.code, google.asked) == ("credential-expired", 0)
 
 
 async def test_a_rotation_and_a_check_come_to_the_row(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
