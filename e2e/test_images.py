@@ -65,7 +65,7 @@ def test_the_choice_follows_the_reference_while_it_is_typed(alice_scripted: Page
     expect(matching(alice_scripted).filter(has_text=f"{hub} – docker.io")).to_have_count(0)
     type_reference(alice_scripted, "acme/ubuntu")
     expect(matching(alice_scripted).filter(has_text=f"{hub} – docker.io")).to_have_count(1)
-    expect(alice_scripted.get_by_label("Docker Registry Auth").locator("option:checked")).to_have_text(f"{ghcr} – ghcr.io")
+    expect(alice_scripted.get_by_label("Docker Registry Auth").locator("option:checked")).to_have_text(f"{ghcr} – ghcr.io – never used")
 
 
 def test_a_credential_of_another_host_is_refused_with_both_hosts_named(alice: Page) -> None:
@@ -78,7 +78,7 @@ def test_a_credential_of_another_host_is_refused_with_both_hosts_named(alice: Pa
     steps.expect_summary(alice, "Docker Registry Auth:", "registry-1.docker.io", "ghcr.io")
     choice = alice.get_by_label("Docker Registry Auth")
     expect(choice).to_have_accessible_description(re.compile(r"registry-1\.docker\.io.*ghcr\.io|ghcr\.io.*registry-1\.docker\.io"))
-    expect(choice.locator("option:checked")).to_have_text(f"{hub} – registry-1.docker.io")
+    expect(choice.locator("option:checked")).to_have_text(f"{hub} – registry-1.docker.io – never used")
     expect(alice.get_by_label("Name", exact=True)).to_have_value(image)
     type_reference(alice, "acme/debian:12")
     steps.save(alice)

@@ -29,7 +29,8 @@ def _now() -> int:
 
 @dataclass
 class AwsEcr:
-    """The running proxy. `clock` and `lives` (Unix ms and milliseconds) say when its tokens expire; `tokens` are all that it has given.
+    """The running proxy. `clock` and `lives` (Unix ms and milliseconds) say when its tokens expire; `tokens` are all that it has given,
+    `ends` when each of them expires.
 
     `errors` maps an action to the status and the code with which it fails. Where `hang` is not set, answers wait for it; `came` is set when
     somebody asks. `asked` counts the actions; `signed_by` and `forms` are the access key ids and the parameters of each question, in
@@ -47,21 +48,22 @@ class AwsEcr:
     regions: set[str] = field(default_factory=set)
     forms: list[dict[str, str]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    ends: dict[str, int] = field(default_factory=dict)
 
     def settings(self) -> dict[str, str]:
         """The variables with which a control plane asks here and not at AWS."""
         return {"WEBAPP_AWS_ECR_ENDPOINT": self.origin, "WEBAPP_AWS_STS_ENDPOINT": self.origin}
 
     def accepts(self, password: bytes) -> bool:
-        """Whether this is a token that was given: for a registry's token server."""
-        return password.decode("utf-8", "replace") in self.tokens
+        """Whether this is a token that was given and has not expired: for a registry's token server."""
+        return self.ends.get(password.decode("utf-8", "replace"), 0) > self.clock()
 
     def begin(self, clock: Callable[[], int] = _now) -> None:
         """Forget what was said and counted: for the next test."""
         self.clock, self.lives = clock, 12 * HOUR
         self.hang.set()
         self.came.clear()
-        for each in (self.errors, self.asked, self.signed_by, self.regions, self.forms, self.tokens):
+        for each in (self.errors, self.asked, self.signed_by, self.regions, self.forms, self.tokens, self.ends):
             each.clear()
 
     def _token(self, body: bytes) -> bytes:
@@ -70,7 +72,8 @@ class AwsEcr:
         self.tokens.append(f"ecr-token-{len(self.tokens) + 1}-{'x' * 1400}")
         data = document["authorizationData"][0]
         data["authorizationToken"] = base64.b64encode(f"AWS:{self.tokens[-1]}".encode()).decode()
-        data["expiresAt"] = (self.clock() + self.lives) / 1000
+        self.ends[self.tokens[-1]] = self.clock() + self.lives
+        data["expiresAt"] = self.ends[self.tokens[-1]] / 1000
         return json.dumps(document).encode()
 
 
