@@ -38,12 +38,13 @@ def store_ecr(page: Page, name: str, host: str) -> None:
 def handed_to_all(server: Served, tokens: list[str]) -> list[dict[str, str]]:
     """What agents with these tokens are handed when they ask at once."""
     together = threading.Barrier(len(tokens))
+    client = httpx2.Client(base_url=server.url, limits=httpx2.Limits(max_connections=len(tokens)), timeout=30, trust_env=False)
 
     def ask(token: str) -> httpx2.Response:
         together.wait()
-        return httpx2.get(f"{server.url}/api/v1/provision", headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False)
+        return client.get("/api/v1/provision", headers={"Authorization": f"Bearer {token}"})
 
-    with ThreadPoolExecutor(len(tokens)) as agents:
+    with client, ThreadPoolExecutor(len(tokens)) as agents:
         answers = list(agents.map(ask, tokens))
     assert {answer.status_code for answer in answers} == {200}, [answer.text for answer in answers if answer.status_code != 200][:1]
     return [answer.json()["registry_auth"] for answer in answers]

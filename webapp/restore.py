@@ -47,7 +47,8 @@ ENDED = (
 
 _FOREIGN = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
 
-_FORGOTTEN = ("DELETE FROM env_imports", "UPDATE agents SET reenrol_until = NULL")
+_FORGOTTEN = ("DELETE FROM env_imports", "DELETE FROM minted_tokens", "UPDATE agents SET reenrol_until = NULL")
+"""What lived for minutes or hours when the backup was made. A token may have been revoked since where it was minted; another one is."""
 
 _AGENTS_ENDED = (
     "UPDATE agent_tokens SET revoked_at = :now WHERE revoked_at IS NULL",

@@ -9,6 +9,7 @@ from tests.personas import TestClock
 from webapp.actor import Actor
 from webapp.clock import SECOND
 from webapp.credentials.credential import AuthMethod, CredentialFields
+from webapp.credentials.credential import Credential as Stored
 from webapp.images.image import ImageFields
 from webapp.images.user_data import parse_user_data
 from webapp.names import parse_name
@@ -86,7 +87,7 @@ async def add_secret(house: Furnished, actor: Actor, name: str, value: str) -> s
     return (await house.store.secrets.add(actor, ValueFields(name, name.lower(), ""), Secret(value.encode())))[0].id
 
 
-async def add_image(house: Furnished, actor: Actor, credential: Credential | None, host: str, user_data: str | None = None) -> str:
+async def add_image(house: Furnished, actor: Actor, credential: Credential | Stored | None, host: str, user_data: str | None = None) -> str:
     """Make an image; returns its id."""
     name, reference = parse_name(f"image {next(_numbers)}"), Reference.parse(f"{host}/acme/ubuntu:24.04")
     parsed = None if user_data is None else parse_user_data(user_data)

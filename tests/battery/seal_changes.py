@@ -107,7 +107,7 @@ def older(store: Store) -> tuple[Value, ...]:
 
 def version(store: Store) -> tuple[Value, ...]:
     """Another number of the version."""
-    value = store.chance.choice([value for value in store.values if not value.table.passing])
+    value = store.chance.choice([value for value in store.values if "secret_version" in value.table.columns])
     number = store.connection.execute(f"SELECT secret_version FROM {value.table.table} WHERE id = ?", (value.id,)).fetchone()[0]
     numbers = [number + 1, number - 1, -number, 0, number + 0.5, number + 2**32, 2**62]
     store.put(value, secret_version=store.chance.choice([*numbers, f"{number}x", b"%d" % number]))
@@ -119,12 +119,21 @@ def bound(store: Store) -> tuple[Value, ...]:
     value = store.chance.choice([value for value in store.values if value.table.table != "secrets"])
     hosts = ["evil.example", "GHCR.IO", "ghcr.io:443", "ghcr.io ", "", b"ghcr.io", "docker.io", "ghcr.io\0"]
     choices: dict[str, Sequence[object]] = {"session": ["", "another", b""], "kind": ["secret", "variable", "secrets"]}
-    if not value.table.passing:
+    if "host" in value.table.columns:
         choices = {"host": hosts, "auth_method": ["password", "gcp_service_account_key", "PASSWORD", b"password"]}
     column = store.chance.choice(list(choices))
     before = store.connection.execute(f"SELECT typeof({column}), {column} FROM {value.table.table} WHERE id = ?", (value.id,)).fetchone()
     new = [choice for choice in choices[column] if (b"blob" if isinstance(choice, bytes) else b"text", _bytes(choice)) != before]
     store.put(value, **{column: store.chance.choice(new)})
+    return (value,)
+
+
+def prolong(store: Store) -> tuple[Value, ...]:
+    """A token that was minted, with other times: a later end, or so short a life that it is good until its end."""
+    value = store.chance.choice([value for value in store.values if "expires_at" in value.table.columns])
+    column = store.chance.choice(["minted_at", "expires_at"])
+    now = store.connection.execute(f"SELECT {column} FROM {value.table.table} WHERE id = ?", (value.id,)).fetchone()[0]
+    store.put(value, **{column: store.chance.choice([now + 1, now - 1, now + 10**9, now + 0.5, -now, 0, 2**62, f"{now}x", b"%d" % now])})
     return (value,)
 
 
@@ -219,7 +228,7 @@ def _bytes(value: object) -> object:
 
 _OFTEN = (flip, flip, flip, flip, swap, swap, older, older)
 CHANGES: Sequence[Change] = (
-    *_OFTEN, copy, splice, version, bound, point_elsewhere, move, rename, change_ids, kek, kek_column, other_size, anothers,
+    *_OFTEN, copy, splice, version, bound, prolong, point_elsewhere, move, rename, change_ids, kek, kek_column, other_size, anothers,
 )  # fmt: skip
 
 TOUCHED: Mapping[str, str] = {

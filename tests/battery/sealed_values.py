@@ -25,6 +25,7 @@ from tests.battery.furnished import (
     replace_credential,
 )
 from tests.battery.kept_open import loop, parts_of
+from tests.battery.minted import add_minted, tokens_of
 from tests.battery.seal_changes import CHANGES, SIZE, TOUCHED, Change, Store, Value, kek_column
 from tests.battery.tampering import Cell, cells, loosen, owner, put_back
 from webapp import rotation
@@ -38,7 +39,7 @@ from webapp.secrets.named_value import ValueFields
 from webapp.vault import RootKey, SealBroken, Secret, Vault, new_keyring, open_keyring
 
 T = TypeVar("T")
-CREDENTIALS, SECRETS, IMPORTS, *_ = SEALED_TABLES
+CREDENTIALS, SECRETS, IMPORTS, _, MINTED = SEALED_TABLES
 EVERY = 500
 """Changes between two looks at what nobody touched."""
 
@@ -148,9 +149,10 @@ async def _is_imported(house: Furnished, value: Value) -> bool:
 async def _handed(house: Furnished, agent: Agent) -> Provision | None:
     """What the agent is handed by a server that has kept no row of before; None for a refusal with a reason."""
     store = house.store
-    provisions = ProvisionRepository(store.database, store.vault, store.chain, store.clock, store.sign_ins.tokens)
+    tokens = tokens_of(store)
+    provisions = ProvisionRepository(store.database, store.vault, store.chain, store.clock, tokens)
     try:
-        return await provision(agent.token, "192.0.2.9", None, replace(parts_of(store), provisions=provisions))
+        return await provision(agent.token, "192.0.2.9", None, replace(parts_of(store), provisions=provisions, tokens=tokens))
     except NotHandedOver:
         return None
 
@@ -171,7 +173,7 @@ def _see_that_all_open(house: Furnished) -> None:
 
 
 async def _furnish(house: Furnished) -> list[Value]:
-    """Credentials of one host and of several, of both methods and both accounts, in several versions; secrets; imports; two keys."""
+    """Credentials of one host and of several, of two methods and accounts, in several versions; secrets; imports; tokens; two KEKs."""
     alice, charlie, pause = house.alice, house.charlie, rotation.PAUSE
     credentials = [
         (alice, await add_credential(house, alice, "ghcr.io")),
@@ -205,6 +207,9 @@ async def _furnish(house: Furnished) -> list[Value]:
     for actor, repository in ((alice, house.store.secrets), (charlie, house.store.variables)):
         preview = await house.store.imports.begin(actor, repository, Secret(b"NEW=value-of-an-import\n"))
         found.append(Value(IMPORTS, preview.id, actor.account_id))
+    for actor, name in ((alice, "ecr"), (alice, "other"), (charlie, "ecr")):
+        key, agent = await add_minted(house, actor, name)
+        found.append(Value(MINTED, key, actor.account_id, (agent,)))
     return found
 
 

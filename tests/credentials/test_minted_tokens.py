@@ -22,6 +22,7 @@ from webapp.credentials.sign_ins import SignIns, minter
 from webapp.database.sqlite import path_of
 from webapp.errors import Conflict, NotFound
 from webapp.registry.kinds import Kind
+from webapp.rotation import rotate
 from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
@@ -213,18 +214,25 @@ async def test_a_draft_is_minted_for_and_not_kept(house: House, clocked: TestClo
     assert await house.store.database.fetch_all("SELECT id FROM minted_tokens") == []
 
 
-async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
-    credential = await store(house, replace(ecr_fields(), expires_at=clocked() + DAY, expiry_source="typed"))
+async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, google: GoogleTokenEndpoint) -> None:
+    credential = await store(house, replace(google_fields(), expires_at=house.clock() + DAY, expiry_source="typed"))
     with pytest.raises(NotFound):
         await house.store.sign_ins.stored(house.charlie.actor, credential.id)
-    clocked.advance(DAY)
-    with pytest.raises(Conflict, match=r"ecr-acme expired on 4 Nov 2026, 14:05 UTC\. Enter a new value") as caught:
+    house.clock.advance(DAY)
+    with pytest.raises(Conflict, match=r"gar-acme expired on 4 Nov 2026, 14:05 UTC\. Enter a new value") as caught:
         await signed_in(house, credential)
-    assert (caught.value.code, ecr.asked) == ("credential-expired", {})
+    assert (caught.value.code, google.asked) == ("credential-expired", 0)
 
 
 async def test_a_rotation_and_a_check_come_to_the_row(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
-    await signed_in(house, await store(house))
+    credential = await store(house)
+    first = await signed_in(house, credential)
+    done = await rotate(house.store, house.alice.actor, lambda done, total: None)
+    kept = await house.store.database.fetch_all("SELECT kek_id FROM minted_tokens")
+    assert [row["kek_id"] for row in kept] == [done.key]
+    assert await signed_in(house, credential) == first, "what is in memory opens as before"
+    again = await restarted(house).stored(house.alice.actor, credential.id)
+    assert (again.password.reveal().decode(), ecr.asked[GET_TOKEN]) == (first, 1)
     report = await house.store.check()
     assert (report.ok, report.lines[-1]) == (True, "minted tokens: 1 open, 0 do not")
     write(house, "UPDATE minted_tokens SET expires_at = expires_at + ?", DAY)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.credentials.minting import ECR_HOST, GOOGLE_HOST, KEY, ecr_fields, google_fields, store
 from tests.personas import PASSWORD, House, TestClock
+from tests.provisioning.test_short_way import Request
 from tests.real.aws_ecr import GET_TOKEN, AwsEcr
 from tests.real.aws_kms import SECRET_ACCESS_KEY
 from tests.real.google_token_endpoint import GoogleTokenEndpoint
@@ -19,7 +20,9 @@ from webapp.clock import DAY, HOUR
 from webapp.credentials.credential import AuthMethod, CredentialFields
 from webapp.credentials.minted_tokens import FAILED
 from webapp.credentials.parameters import EcrParameters
+from webapp.provisioning.routes import hand_over_directly
 from webapp.vault import Secret
+from webapp.web.direct import directly
 
 pytestmark = pytest.mark.anyio
 
@@ -81,6 +84,26 @@ async def test_a_hundred_machines_at_once_are_one_question(
     assert {answer.json()["registry_auth"]["password"] for answer in answers} == {ecr.tokens[0]}
     assert ecr.asked == {GET_TOKEN: 1}
     assert len(await rows(house)) == 100
+
+
+async def test_the_short_way_takes_a_token_that_is_there_and_leaves_the_minting_to_the_other(
+    house: House, alice: httpx2.AsyncClient, clocked: TestClock, ecr: AwsEcr
+) -> None:
+    token = await agent_with(house, alice, (await store(house)).id)
+    short = directly(lambda asked: hand_over_directly(asked, house.app.state.parts), house.settings)
+    first, second = Request(token), Request(token)
+    short(first)
+    await house.store.database.submit(lambda batch: None)  # the batch of the hand-over, or the one behind it
+    assert (first.fell_back, first.answered, ecr.asked, await rows(house)) == (True, [], {}, [])
+    assert (await provision(house, token)).status_code == 200
+    short(second)
+    await house.store.database.submit(lambda batch: None)
+    assert (second.fell_back, len(second.answered)) == (False, 1)
+    assert ecr.asked == {GET_TOKEN: 1}
+    clocked.advance(10 * HOUR)
+    short(late := Request(token))
+    await house.store.database.submit(lambda batch: None)
+    assert late.fell_back, "less than three hours are left"
 
 
 async def test_google_tokens_are_handed_over_for_a_key_that_stays(
