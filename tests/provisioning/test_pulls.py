@@ -113,6 +113,26 @@ async def test_the_image_is_found_whatever_its_name_and_its_user_data(house: Hou
     assert [row["image_id"] for row in rows] == [image]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x; user data y",
+        "a, ghcr.io/b:1; user data",
+        "; user data reads secrets.TOKEN",
+        "; token until 2026-11-03T14:05:00Z",
+        "a, no credential",
+        "image image",
+    ],
+)
+async def test_the_image_is_found_also_by_a_name_that_speaks_as_the_audit_log_does(
+    house: House, alice: httpx2.AsyncClient, name: str
+) -> None:
+    _, image, token = await furnished(house, alice, name=name)
+    await report(house, token, await handed(house, token))
+    assert (await house.store.images.get(house.alice.actor, image)).pulls.last_pulled_at == house.clock()
+    assert (await house.audit())[-1]["detail"] == "pulled: ghcr.io/acme/ubuntu:24.04"
+
+
 async def test_a_public_image_has_pulls_of_its_own_in_each_account(
     house: House, alice: httpx2.AsyncClient, charlie: httpx2.AsyncClient
 ) -> None:
