@@ -18,11 +18,13 @@ from webapp.clock import DAY, HOUR, MINUTE, SECOND
 from webapp.credentials.credential import Credential
 from webapp.credentials.minted_tokens import FAILED, Minted
 from webapp.credentials.minting import NotMinted, Source
+from webapp.credentials.parameters import EcrParameters
 from webapp.credentials.sign_ins import SignIns, minter
 from webapp.database.sqlite import path_of
 from webapp.errors import Conflict, NotFound
 from webapp.registry.kinds import Kind
 from webapp.rotation import rotate
+from webapp.settings import Settings
 from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
@@ -45,10 +47,10 @@ async def signed_in(house: House, credential: Credential) -> str:
     return (await house.store.sign_ins.stored(house.alice.actor, credential.id)).password.reveal().decode()
 
 
-def restarted(house: House) -> SignIns:
+def restarted(house: House, settings: Settings | None = None) -> SignIns:
     """What a new process has: the rows, and nothing in memory."""
     opened = house.store
-    return SignIns(opened.database, opened.vault, opened.chain, opened.clock, minter(house.settings, opened.clock))
+    return SignIns(opened.database, opened.vault, opened.chain, opened.clock, minter(settings or house.settings, opened.clock))
 
 
 def write(house: House, statement: str, *values: object) -> None:
@@ -120,6 +122,19 @@ async def test_a_restart_takes_the_row(house: House, clocked: TestClock, ecr: Aw
     clocked.advance(9 * HOUR)
     later = await restarted(house).stored(house.alice.actor, credential.id)
     assert (later.password.reveal().decode() != first, ecr.asked[GET_TOKEN]) == (True, 2)
+
+
+async def test_the_servers_own_role_is_asked_anew_after_a_restart_where_it_may_be_switched_off(
+    house: House, clocked: TestClock, ecr: AwsEcr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHESERVERITSELF")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-server-itself")
+    credential, on = await store(house, ecr_fields(EcrParameters(REGION)), b""), replace(house.settings, aws_own_role=True)
+    for _ in range(2):
+        await restarted(house, on).stored(house.alice.actor, credential.id)
+    assert ecr.asked[GET_TOKEN] == 2
+    with pytest.raises(NotMinted, match="own role is switched off"):
+        await restarted(house).stored(house.alice.actor, credential.id)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from webapp.clock import HOUR, MINUTE, SECOND, Clock, in_words, rfc3339
 from webapp.credentials.credential import AuthMethod
 from webapp.credentials.credential import seal_context as value_context
 from webapp.credentials.minting import Mint, NotMinted, Source
+from webapp.credentials.parameters import is_own_role
 from webapp.database import AccountTransaction, Database
 from webapp.errors import Conflict
 from webapp.registry.kinds import Kind
@@ -30,11 +31,15 @@ FAILED = 10 * SECOND
 PATIENCE = 20.0
 """Seconds that a caller waits; the minting goes on for the next one."""
 
+BEFORE = 4
+"""Tokens of one credential that are remembered besides the one that is handed over: so many live at a time at the most, since another
+one is minted when a quarter of a life is over."""
+
 MOST = 5000
 """Tokens that are kept in memory; the oldest one goes first, and its row stays."""
 
 _ROW = (
-    "SELECT secret_version, host, auth_method, parameters, sealed, minted_at, expires_at FROM minted_tokens"
+    "SELECT account_id, id, secret_version, host, auth_method, parameters, sealed, minted_at, expires_at FROM minted_tokens"
     " WHERE account_id = :account_id AND id = :id"
 )
 _STILL = (
@@ -73,7 +78,7 @@ class MintedTokens:
     def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock, mint: Mint) -> None:
         self._database, self._vault, self._chain, self._clock, self._mint = database, vault, chain, clock, mint
         self._kept: dict[str, Minted] = {}
-        self._before: dict[str, Minted] = {}
+        self._before: dict[str, tuple[Minted, ...]] = {}
         self._running: dict[Source, asyncio.Task[Minted | NotMinted]] = {}
         self._failed: dict[Source, tuple[int, NotMinted]] = {}
 
@@ -109,12 +114,12 @@ class MintedTokens:
         """The token itself. Raises SealBroken, UnknownKey."""
         return self._vault.open_at(minted.sealed, minted.place)
 
-    async def lately(self, source: Source) -> list[Secret]:
-        """The tokens of this credential that agents may have been handed lately, as far as they are known."""
-        kept = [each[source.credential_id] for each in (self._kept, self._before) if source.credential_id in each]
-        kept = [minted for minted in kept if minted.source.account_id == source.account_id]
-        stored = None if kept else await self._stored(source)
-        return [self.open(minted) for minted in (kept if stored is None else [stored])]
+    async def lately(self, account_id: str, credential_id: str) -> list[Minted]:
+        """The tokens of this credential, of whichever value, that agents may have been handed lately, as far as they are known."""
+        kept = [self._kept[credential_id]] if credential_id in self._kept else []
+        kept = [minted for minted in (*kept, *self._before.get(credential_id, ())) if minted.source.account_id == account_id]
+        stored = None if kept else await self._stored(account_id, credential_id)
+        return kept if stored is None else [stored]
 
     async def close(self) -> None:
         """End what runs."""
@@ -133,10 +138,13 @@ class MintedTokens:
             _shorten(self._failed)
 
     async def _renew(self, source: Source, sealed: bytes) -> Minted | NotMinted:
-        stored = await self._stored(source)
-        if stored is not None and stored.is_good(self._clock()):
+        stored = await self._stored(source.account_id, source.credential_id)
+        # One of this server's own role is good for the process that minted it: the next one may be forbidden to use the role.
+        if stored is not None and stored.source == source and stored.is_good(self._clock()) and not _is_own(source):
             self._keep(stored)
             return stored
+        if stored is not None and source.credential_id not in self._kept:
+            self._remember(stored)
         value = self._vault.open(sealed, _value_context(source))
         asked_at = self._clock()
         try:
@@ -154,26 +162,31 @@ class MintedTokens:
         credential_id = minted.source.credential_id
         before = self._kept.pop(credential_id, None)
         if before is not None:
-            self._before.pop(credential_id, None)
-            self._before[credential_id] = before
+            self._remember(before)
         self._kept[credential_id] = minted
         _shorten(self._kept)
+
+    def _remember(self, minted: Minted) -> None:
+        """Remember a token that is handed over no longer, while it is one that a registry takes: an agent's report may quote it."""
+        now = self._clock()
+        before = self._before.pop(minted.source.credential_id, ())
+        self._before[minted.source.credential_id] = (*(each for each in before if each.expires_at > now), minted)[-BEFORE:]
         _shorten(self._before)
 
-    async def _stored(self, source: Source) -> Minted | None:
-        """The row's token, if it was minted from this and is as it was stored: there may be anything in the database."""
-        row = await self._database.account(source.account_id).fetch_one(_ROW, {"id": source.credential_id})
-        if row is None or any(row[name] != getattr(source, name) for name in ("secret_version", "host", "auth_method", "parameters")):
+    async def _stored(self, account_id: str, credential_id: str) -> Minted | None:
+        """The row's token, if it is as it was stored: there may be anything in the database."""
+        row = await self._database.account(account_id).fetch_one(_ROW, {"id": credential_id})
+        if row is None:
             return None
         sealed, minted_at, expires_at = row["sealed"], row["minted_at"], row["expires_at"]
         if not (isinstance(sealed, bytes) and isinstance(minted_at, int) and isinstance(expires_at, int)):
             return None
-        place = self._vault.place(_context(source, minted_at, expires_at))
         try:
+            place = self._vault.place(seal_context(row))
             self._vault.open_at(sealed, place)
         except SealBroken:
             return None  # another one is minted; `check` names the row
-        return Minted(source, sealed, place, minted_at, expires_at)
+        return Minted(_source(row), sealed, place, minted_at, expires_at)
 
     async def _store(self, source: Source, token: Secret, minted_at: int, expires_at: int) -> Minted:
         context = _context(source, minted_at, expires_at)
@@ -201,8 +214,15 @@ class MintedTokens:
 
 def seal_context(row: Mapping[str, Any]) -> SealContext:
     """The place that a row's token is sealed to: what it was minted from, and its times, so that nobody prolongs it."""
-    source = Source(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"])
-    return _context(source, row["minted_at"], row["expires_at"])
+    return _context(_source(row), row["minted_at"], row["expires_at"])
+
+
+def _source(row: Mapping[str, Any]) -> Source:
+    return Source(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"])
+
+
+def _is_own(source: Source) -> bool:
+    return is_own_role(source.auth_method, source.parameters)
 
 
 def _context(source: Source, minted_at: int, expires_at: int) -> SealContext:
