@@ -11,7 +11,7 @@ from webapp.credentials.credential import AuthMethod, Credential
 from webapp.credentials.expiry import FROM_VALUE
 from webapp.credentials.forms import CredentialForm, ParsedCredential, parse
 from webapp.credentials.page_forms import edit_page, fields_context, new_page, own_role, repository
-from webapp.credentials.repository import ORDERS
+from webapp.credentials.repository import ORDERS, refuse_collecting
 from webapp.credentials.service_account_key import check_key_file
 from webapp.errors import Invalid, Stale
 from webapp.records import FIRST_PAGE, Wanted
@@ -102,7 +102,7 @@ async def save(request: Request) -> Response:
     parsed, errors = parse(form, typed, new=False, own_role=own_role(request))
     if parsed is None:
         return await edit_page(request, credential, typed, errors, version=version, keep=keep, status=422)
-    if typed.only_if_works and parsed.secret is not None:
+    if typed.only_if_works and _replaces(credential, parsed):
         tested = await try_connection(request, form, credential)
         if tested.found is None or not tested.found.works:
             errors = dict(tested.errors) or {"only_if_works": "It does not work for every image, so the stored value stays: see below."}
@@ -121,6 +121,14 @@ async def save(request: Request) -> Response:
 def _takes_the_offer(form: Form) -> bool:
     """Whether the form was sent by the button that chooses the method which it offered."""
     return form.text("use_method") == AuthMethod.AWS_ECR
+
+
+def _replaces(credential: Credential, parsed: ParsedCredential) -> bool:
+    """Whether the stored value would be replaced: also where this process's own role takes its place, which has none."""
+    try:
+        return refuse_collecting(credential, parsed.fields, parsed.secret) is not None
+    except Invalid:
+        return False  # it is refused when it is saved
 
 
 async def _list_context(request: Request, wanted: Wanted) -> dict[str, object]:
