@@ -1,7 +1,9 @@
 """Access tokens of Google: what is asked of its token endpoint, and what is said when there is none."""
 
+import asyncio
 import json
 import logging
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.real.google_token_endpoint import AUDIENCE, GoogleTokenEndpoint
 from tests.real.process import free_port
 from tests.real.service_account import service_account_key
 from webapp.clock import SECOND
+from webapp.credentials import google_tokens
 from webapp.credentials.google_tokens import GOOGLE, SCOPE, GoogleTokens
 from webapp.credentials.minting import NotMinted, Source, Token
 from webapp.registry.dialer import Dialer
@@ -86,10 +89,22 @@ async def test_where_nobody_listens_it_is_to_be_tried_again(key: bytes) -> None:
     assert (why.kind, why.lasting) == (Kind.UNREACHABLE, False)
 
 
-async def test_an_answer_without_an_expiry_is_none(google: GoogleTokenEndpoint, key: bytes) -> None:
+@pytest.mark.parametrize("lives", [0, -5, 1.5, 10**15, 10**30, float("inf"), "soon", None, [1]])
+async def test_an_answer_without_an_expiry_is_none(google: GoogleTokenEndpoint, key: bytes, lives: Any) -> None:
     google.know(key)
-    google.lives = 0
+    google.lives = lives
     assert "does not answer as Google would" in (await refusal(google.origin, key)).sentence
+
+
+def test_no_thread_waits_for_an_event_loop_that_has_ended(key: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(google_tokens, "_SECONDS", 0.05)
+    asks, loop = GoogleTokens(Dialer.of(Settings.from_environ({})), lambda: START), asyncio.new_event_loop()
+    with pytest.raises(NotMinted, match="is stopping"):
+        asks._ask(Secret(key), loop)  # it does not run any more
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    with pytest.raises(NotMinted, match="is stopping"):
+        asks._ask(Secret(key), loop)
 
 
 @pytest.mark.parametrize("value", [b"", b"not json", b"[]", b'{"type": "service_account"}', b"\xff\xfe"])

@@ -31,6 +31,11 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
 own; the one of storage alone opens no repository of another project. Read-only: a machine that pulls could otherwise do with the token
 all that the account may, in every API of Google's."""
 
+_SECONDS = 15.0
+"""How long a thread waits for the dialer, which gives up long before: an event loop that was stopped meanwhile never answers."""
+
+_STOPS = "This server is stopping, so that no token is minted any more. Try again."
+
 _LONGEST = 16 * 1024
 _AT_ONCE = 4
 
@@ -59,7 +64,7 @@ class GoogleTokens:
         asked_at, ask = self.clock(), _Request(self.dialer, loop)
         try:
             credentials.refresh(ask)  # type: ignore[no-untyped-call]
-        except (google.auth.exceptions.GoogleAuthError, LookupError, TypeError, ValueError):
+        except (google.auth.exceptions.GoogleAuthError, LookupError, TypeError, ValueError, OverflowError, RecursionError):
             problem = NotMinted(Kind.UNREACHABLE, f"{self.origin} does not answer as Google would. Try again.", lasting=False)
         else:
             return self._token(credentials.token, ask.seconds, asked_at)
@@ -92,9 +97,17 @@ class _Request(transport.Request):
     ) -> transport.Response:
         question = self._dialer.ask(method, url, headers=headers, body=body or b"", trusted=True)
         try:
-            answer = asyncio.run_coroutine_threadsafe(question, self._loop).result()
+            asking = asyncio.run_coroutine_threadsafe(question, self._loop)
+        except RuntimeError:  # the event loop is closed
+            question.close()
+            raise NotMinted(Kind.UNREACHABLE, _STOPS, lasting=False) from None
+        try:
+            answer = asking.result(_SECONDS)
         except NotReached as error:
             problem = NotMinted(error.kind, error.sentence, lasting=False)
+        except TimeoutError:
+            asking.cancel()
+            problem = NotMinted(Kind.UNREACHABLE, _STOPS, lasting=False)
         else:
             if answer.status == 200:
                 self.seconds = _seconds(answer.body)
