@@ -124,7 +124,11 @@ def test_a_preset_fills_the_host_in_and_its_end_is_shown_in_list_and_picker(alic
 
 def test_a_preset_keeps_what_was_typed_and_sends_no_secret(alice_scripted: Page) -> None:
     sent: list[Request] = []
-    alice_scripted.on("request", sent.append)
+
+    def hear(request: Request) -> None:
+        sent.append(request)
+
+    alice_scripted.on("request", hear)
     steps.new_credential(alice_scripted)
     steps.fill_credential(alice_scripted, "mine", "", steps.SECRET)
     choose_preset(alice_scripted, "GitHub Container Registry (GHCR)")

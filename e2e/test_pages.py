@@ -59,6 +59,7 @@ def pages(page: Page) -> dict[str, str]:
     assert official is not None
     return found | {
         "registry-credentials-new": "/registry-credentials/new",
+        "registry-credentials-new-ecr": "/registry-credentials/new?preset=ecr",
         "registry-credentials-none-found": "/registry-credentials?q=nothing-like-it",
         "settings-encryption": "/settings/encryption",
         "registry-credentials-version-destroy": found["registry-credentials-edit"] + "/versions/1/destroy",

@@ -51,7 +51,7 @@ async def test_a_log_that_nobody_touched_is_whole(house: House, alice: httpx2.As
     outcome = await execute(house.store, Command("audit-verify"), os.getuid())
     assert outcome.exit == DONE
     assert f"{rows:,} rows" in outcome.stdout
-    assert outcome.stdout.splitlines()[-1].startswith("The log is whole")
+    assert "\nThe log is whole" in outcome.stdout  # a head may have been written meanwhile: then a line says how many rows came after it
 
 
 async def test_an_empty_log_is_whole(house: House) -> None:

@@ -195,12 +195,14 @@ async def test_an_access_key_as_a_user_name_is_refused_and_the_method_offered(al
     taken = await alice.post("/registry-credentials", data=form | {"use_method": "aws_ecr"}, headers=headers)
     assert taken.status_code == 200
     assert summary(taken.text) == ""
-    assert {name: filled_in(taken.text, name) for name in ("name", "description", "registry_url", "access_key_id")} == {
+    assert {name: filled_in(taken.text, name) for name in ("name", "description", "registry_url", "access_key_id", "aws_region")} == {
         "name": "ecr",
         "description": "kept",
         "registry_url": HOST,
         "access_key_id": KEY_ID,
+        "aws_region": "eu-central-1",
     }
+    assert "AmazonEC2ContainerRegistryPullOnly" in taken.text
     assert 'value="aws_ecr" checked' in taken.text
     assert " autofocus" in tag(taken.text, "secret_access_key")
     assert found_in(answer.content + taken.content, SECRET_KEY) == []

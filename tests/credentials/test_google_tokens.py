@@ -14,7 +14,7 @@ from tests.real.process import free_port
 from tests.real.service_account import service_account_key
 from webapp.clock import SECOND
 from webapp.credentials import google_tokens
-from webapp.credentials.google_tokens import GOOGLE, SCOPE, GoogleTokens
+from webapp.credentials.google_tokens import GOOGLE, SCOPES, GoogleTokens
 from webapp.credentials.minting import NotMinted, Source, Token
 from webapp.registry.dialer import Dialer
 from webapp.registry.kinds import Kind
@@ -50,8 +50,8 @@ async def test_the_assertion_is_signed_for_google_and_reads_only(google: GoogleT
     assert token.value.reveal().decode() == google.tokens[0]
     assert token.expires_at == START + 3599 * SECOND, "by the clock that is handed in"
     claims = google.claims[0]
-    assert (claims["iss"], claims["aud"], claims["scope"]) == (json.loads(key)["client_email"], AUDIENCE, SCOPE)
-    assert SCOPE.endswith(".read-only")
+    assert (claims["iss"], claims["aud"], claims["scope"]) == (json.loads(key)["client_email"], AUDIENCE, " ".join(SCOPES))
+    assert all(scope.endswith("only") for scope in SCOPES)
     assert google.asked == 1
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.credentials.minting import GOOGLE_HOST, KEY, ecr_fields, google_fields, store
-from tests.personas import House, TestClock
+from tests.personas import START, House, TestClock
 from tests.real.aws_ecr import GET_TOKEN, AwsEcr
 from tests.real.aws_kms import REGION, SECRET_ACCESS_KEY
 from tests.real.google_token_endpoint import GoogleTokenEndpoint
@@ -86,6 +86,22 @@ async def test_what_is_handed_over_is_good_for_three_hours_at_least(house: House
     assert (second != first, ecr.asked[GET_TOKEN]) == (True, 2)
     clocked.advance(12 * HOUR)
     assert await signed_in(house, credential) not in {first, second}
+
+
+async def test_another_one_is_minted_while_the_first_is_good(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
+    credential = await store(house)
+    first = await signed_in(house, credential)
+    clocked.advance(7 * HOUR + 30 * MINUTE)
+    assert (await signed_in(house, credential), ecr.asked[GET_TOKEN]) == (first, 1)
+    clocked.advance(1)
+    ecr.hang.clear()
+    ecr.came.clear()
+    for _ in range(3):
+        assert await signed_in(house, credential) == first, "nobody waits"
+    assert await asyncio.to_thread(ecr.came.wait, 10)
+    ecr.hang.set()
+    await asyncio.gather(*house.store.sign_ins.tokens._running.values())
+    assert (await signed_in(house, credential) != first, ecr.asked[GET_TOKEN]) == (True, 2)
 
 
 async def test_a_token_of_a_short_life_is_good_for_three_quarters_of_it(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
@@ -208,8 +224,11 @@ async def test_what_is_good_is_handed_over_while_aws_is_down(house: House, clock
     credential = await store(house)
     first = await signed_in(house, credential)
     ecr.errors[GET_TOKEN] = 400, "AccessDeniedException"
-    clocked.advance(9 * HOUR)
-    assert await signed_in(house, credential) == first
+    for left in (4 * HOUR, 3 * HOUR):
+        clocked.now = START + 12 * HOUR - left
+        assert await signed_in(house, credential) == first
+        await asyncio.gather(*house.store.sign_ins.tokens._running.values())
+    assert ecr.asked[GET_TOKEN] == 3, "it was tried"
     clocked.advance(1)
     with pytest.raises(NotMinted):
         await signed_in(house, credential)
@@ -229,14 +248,14 @@ async def test_a_draft_is_minted_for_and_not_kept(house: House, clocked: TestClo
     assert await house.store.database.fetch_all("SELECT id FROM minted_tokens") == []
 
 
-async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
-    credential = await store(house, replace(ecr_fields(), expires_at=clocked() + DAY, expiry_source="typed"))
+async def test_other_accounts_and_expired_ones_sign_in_nowhere(house: House, google: GoogleTokenEndpoint) -> None:
+    credential = await store(house, replace(google_fields(), expires_at=house.clock() + DAY, expiry_source="typed"))
     with pytest.raises(NotFound):
         await house.store.sign_ins.stored(house.charlie.actor, credential.id)
-    clocked.advance(DAY)
-    with pytest.raises(Conflict, match=r"ecr-acme expired on 4 Nov 2026, 14:05 UTC\. Enter a new value") as caught:
+    house.clock.advance(DAY)
+    with pytest.raises(Conflict, match=r"gar-acme expired on 4 Nov 2026, 14:05 UTC\. Enter a new value") as caught:
         await signed_in(house, credential)
-    assert (caught.value.code, ecr.asked) == ("credential-expired", {})
+    assert (caught.value.code, google.asked) == ("credential-expired", 0)
 
 
 async def test_a_rotation_and_a_check_come_to_the_row(house: House, clocked: TestClock, ecr: AwsEcr) -> None:

@@ -17,7 +17,7 @@ from tests.real.aws_kms import SECRET_ACCESS_KEY
 from tests.real.google_token_endpoint import GoogleTokenEndpoint
 from tests.real.service_account import service_account_key
 from tests.stories import add_image, bearer, enrolled, provision
-from webapp.clock import DAY, HOUR, MINUTE
+from webapp.clock import DAY, HOUR, MINUTE, SECOND
 from webapp.credentials.credential import AuthMethod, CredentialFields
 from webapp.credentials.minted_tokens import FAILED
 from webapp.credentials.parameters import EcrParameters
@@ -229,19 +229,22 @@ async def test_a_password_that_was_replaced_since_and_is_kept_is_withheld_too(ho
 
 
 @pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(("tokens", "apart"), [(4, 15 * MINUTE), (8, 7 * MINUTE + 31 * SECOND)], ids=["too old", "no longer fresh"])
 async def test_every_token_that_is_still_alive_is_withheld(
-    house: House, alice: httpx2.AsyncClient, google: GoogleTokenEndpoint, restart: bool
+    house: House, alice: httpx2.AsyncClient, google: GoogleTokenEndpoint, tokens: int, apart: int, restart: bool
 ) -> None:
     key = service_account_key()
     google.know(key)
     token = await agent_with(house, alice, (await store(house, google_fields(), key)).id, f"{GOOGLE_HOST}/acme/images/ubuntu:24.04")
     handed = (await provision(house, token)).json()
+    minting = house.store.sign_ins.tokens
     if restart:
-        house.store.sign_ins.tokens._kept.clear()
-    for _ in range(3):
-        house.clock.advance(15 * MINUTE)
+        minting._kept.clear()
+    for _ in range(1, tokens):
+        house.clock.advance(apart)
         await provision(house, token)
-    assert len(google.tokens) == 4
+        await asyncio.gather(*minting._running.values())
+    assert len(google.tokens) == tokens
     assert await quoted(house, token, handed) == "denied: [withheld]"
 
 

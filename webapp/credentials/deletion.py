@@ -31,12 +31,12 @@ _HANDED_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A credential that the images could move to: one for the same registry."""
+    """A credential that the images could move to: one for the same registry. `expires_at` is Unix milliseconds, None for never."""
 
     id: str
     name: str
     username: str
-    expired: bool
+    expires_at: int | None
 
 
 class CredentialDeletion:
@@ -54,10 +54,7 @@ class CredentialDeletion:
         rows = await self._database.account(actor.account_id).fetch_all(
             _OTHERS, {"id": credential_id, "first": first, "second": second, "third": third, "most": MOST_CHOICES}
         )
-        now = self._clock()
-        return [
-            Replacement(row["id"], row["name"], row["username"], row["expires_at"] is not None and row["expires_at"] <= now) for row in rows
-        ]
+        return [Replacement(**row) for row in rows]
 
     async def decides_hand_overs(self, actor: Actor, credential_id: str) -> bool:
         """Whether moving its images changes what agents are handed: one of them is chosen for an agent, or is the account's default."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from webapp.credentials.credential import ECR_USERNAME, GCP_TOKEN_USERNAME, GCP_USERNAME, AuthMethod, Credential, CredentialFields
 from webapp.credentials.ecr_forms import EcrTyped, lasts, offer, parse_ecr
+from webapp.credentials.ecr_host import looks_like_ecr
 from webapp.credentials.expiry import FROM_VALUE, TYPED, last_day, read_from, through
 from webapp.credentials.parameters import GCP_ACCESS_TOKEN, HAND_OVERS, NONE
 from webapp.credentials.service_account_key import check_key_file
@@ -113,9 +114,10 @@ class CredentialForm:
             return ""
 
     def with_offer(self) -> "CredentialForm":
-        """The form with the method that was offered, and the access key id in its own field."""
+        """The form with the method that was offered, its preset, and the access key id and the host's region in their own fields."""
         ecr = self.ecr if self.lasts else replace(self.ecr, access_key_id=self.username.strip().upper())
-        return replace(self, auth_method=AuthMethod.AWS_ECR.value, ecr=ecr, username="")
+        ecr = replace(ecr, aws_region=ecr.aws_region or looks_like_ecr(self.host) or "")
+        return replace(self, auth_method=AuthMethod.AWS_ECR.value, ecr=ecr, username="", preset="ecr")
 
     def by_field(self) -> dict[str, str]:
         """What was typed, by the names of the fields that LABELS has."""

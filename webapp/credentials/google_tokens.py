@@ -26,10 +26,10 @@ from webapp.vault import Secret
 GOOGLE = "https://oauth2.googleapis.com"
 PATH = "/token"
 
-SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
-"""What a token is for. Artifact Registry's API takes `cloud-platform` and this one (its discovery document, "auth"), and no scope of its
-own; the one of storage alone opens no repository of another project. Read-only: a machine that pulls could otherwise do with the token
-all that the account may, in every API of Google's."""
+SCOPES = ("https://www.googleapis.com/auth/devstorage.read_only", "https://www.googleapis.com/auth/cloud-platform.read-only")
+"""What a token is for. The first is what Google's registries ask of a token for a pull
+(https://cloud.google.com/container-registry/docs/advanced-authentication, "Using an access token"), the second what it is with all of
+Google's APIs. Both only read: a machine that pulls could otherwise do with the token all that the account may."""
 
 _SECONDS = 15.0
 """How long a thread waits for the dialer, which gives up long before: an event loop that was stopped meanwhile never answers."""
@@ -145,7 +145,7 @@ def _credentials(value: Secret, endpoint: str) -> service_account.Credentials:
     try:
         key = json.loads(value.reveal())
         signer = RSASigner.from_string(key["private_key"], key["private_key_id"])  # type: ignore[no-untyped-call]
-        return service_account.Credentials(signer, str(key["client_email"]), endpoint, scopes=[SCOPE])  # type: ignore[no-untyped-call]
+        return service_account.Credentials(signer, str(key["client_email"]), endpoint, scopes=SCOPES)  # type: ignore[no-untyped-call]
     except (LookupError, TypeError, ValueError, RecursionError, google.auth.exceptions.GoogleAuthError):
         sentence = "What is stored is no service account key that can be used. Enter the whole key file, as Google made it."
     raise NotMinted(Kind.WRONG_CREDENTIALS, sentence, lasting=True)

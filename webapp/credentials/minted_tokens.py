@@ -5,7 +5,7 @@ place: it is sealed to what it was minted from, and to its times.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,9 +31,9 @@ FAILED = 10 * SECOND
 PATIENCE = 20.0
 """Seconds that a caller waits; the minting goes on for the next one."""
 
-BEFORE = 4
-"""Tokens of one credential that are remembered besides the one that is handed over: so many live at a time at the most, since another
-one is minted when a quarter of a life is over."""
+BEFORE = 8
+"""Tokens of one credential that are remembered besides the one that is handed over: no more of them live at a time, since another one is
+minted when an eighth of a life is over, or later."""
 
 MOST = 5000
 """Tokens that are kept in memory; the oldest one goes first, and its row stays."""
@@ -71,6 +71,10 @@ class Minted:
         needed = min(FLOORS.get(self.source.auth_method, 0), (self.expires_at - self.minted_at) * 3 // 4)
         return self.expires_at > now and self.expires_at - now >= needed
 
+    def is_fresh(self, now: int) -> bool:
+        """Whether it will be good for another 1/8 of its life: long enough for whoever mints to be out of order meanwhile."""
+        return self.is_good(now + (self.expires_at - self.minted_at) // 8)
+
 
 class MintedTokens:
     """The tokens of all accounts. `mint` asks whoever mints them."""
@@ -82,26 +86,30 @@ class MintedTokens:
         self._running: dict[Source, asyncio.Task[Minted | NotMinted]] = {}
         self._failed: dict[Source, tuple[int, NotMinted]] = {}
 
-    def ready(self, source: Source) -> Minted | None:
-        """The token, if one that may be handed over is in memory: for the hand-over, which waits for nobody."""
-        kept = self._kept.get(source.credential_id)
-        return kept if kept is not None and kept.source == source and kept.is_good(self._clock()) else None
+    def ready(self, source: Source, sealed: bytes) -> Minted | None:
+        """The token, if one that may be handed over is in memory: for the hand-over, which waits for nobody.
+
+        One that will soon be too old is handed over, and another one is minted meanwhile; it does no harm when that fails.
+        """
+        kept, now = self._kept.get(source.credential_id), self._clock()
+        if kept is None or kept.source != source or not kept.is_good(now):
+            return None
+        if not kept.is_fresh(now) and source not in self._running and self._failure(source) is None:
+            self._begin(source, sealed, Minted.is_fresh)
+        return kept
 
     async def get(self, source: Source, sealed: bytes) -> Minted:
         """The token, minted with the sealed value where there is none. A caller that leaves stops nobody else's.
 
         Raises NotMinted; SealBroken for a value that does not open; Conflict for one that was changed meanwhile; Unavailable.
         """
-        kept = self.ready(source)
+        kept = self.ready(source, sealed)
         if kept is not None:
             return kept
-        failed_at, failure = self._failed.get(source, (0, None))
-        if failure is not None and 0 <= self._clock() - failed_at < FAILED:
+        failure = self._failure(source)
+        if failure is not None:
             raise _again(failure)
-        task = self._running.get(source)
-        if task is None:
-            task = self._running[source] = asyncio.create_task(self._renew(source, sealed))
-            task.add_done_callback(partial(self._ended, source))
+        task = self._running.get(source) or self._begin(source, sealed, Minted.is_good)
         await asyncio.wait({task}, timeout=PATIENCE)
         if not task.done() or task.cancelled():  # the latter when this server stops
             raise NotMinted(Kind.UNREACHABLE, f"No token has come within {PATIENCE:g} s. Try again.", lasting=False)
@@ -127,6 +135,16 @@ class MintedTokens:
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
+    def _failure(self, source: Source) -> NotMinted | None:
+        """Why there was none a moment ago."""
+        failed_at, failure = self._failed.get(source, (0, None))
+        return failure if failure is not None and 0 <= self._clock() - failed_at < FAILED else None
+
+    def _begin(self, source: Source, sealed: bytes, enough: Callable[[Minted, int], bool]) -> "asyncio.Task[Minted | NotMinted]":
+        task = self._running[source] = asyncio.create_task(self._renew(source, sealed, enough))
+        task.add_done_callback(partial(self._ended, source))
+        return task
+
     def _ended(self, source: Source, task: asyncio.Task[Minted | NotMinted]) -> None:
         self._running.pop(source, None)
         if task.cancelled() or task.exception() is not None:  # asked for here, too: perhaps nobody waits any more
@@ -137,10 +155,10 @@ class MintedTokens:
             self._failed[source] = self._clock(), found
             _shorten(self._failed)
 
-    async def _renew(self, source: Source, sealed: bytes) -> Minted | NotMinted:
+    async def _renew(self, source: Source, sealed: bytes, enough: Callable[[Minted, int], bool]) -> Minted | NotMinted:
         stored = await self._stored(source.account_id, source.credential_id)
         # One of this server's own role is good for the process that minted it: the next one may be forbidden to use the role.
-        if stored is not None and stored.source == source and stored.is_good(self._clock()) and not _is_own(source):
+        if stored is not None and stored.source == source and enough(stored, self._clock()) and not _is_own(source):
             self._keep(stored)
             return stored
         if stored is not None and source.credential_id not in self._kept:

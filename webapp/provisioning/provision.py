@@ -135,7 +135,7 @@ class HandOver:
             self._refused = self._not_handed_over(intended, error)
             return
         if (source := self._known.source) is not None:
-            self._minted = parts.tokens.ready(source)
+            self._minted = parts.tokens.ready(source, intended.sealed)
             if self._minted is None:
                 raise NeedsToken(self._agent(intended), intended, source)
             event = replace(event, detail=f"{event.detail}; token until {rfc3339(self._minted.expires_at)}")

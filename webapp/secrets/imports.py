@@ -91,14 +91,16 @@ class ImportRepository:
             # As a batch: a thousand values are a few statements, and do not keep others waiting for a second.
             nonlocal stored
             transaction = AccountTransaction(batch, actor.account_id)
+            if row is None:  # it was stored before, or nobody has it any more: either way it waits for no other import
+                if await spend_nonce(transaction, import_id, import_id, self._clock()) is None:
+                    raise NotFound(_GONE)
+                return
             # What another import of this very batch writes cannot be read yet: a second one of an account waits its turn.
             first = batch.memo.setdefault(("import", actor.account_id), import_id)
             if first != import_id:
                 raise Conflict("Another import of this account was stored at the same time. Look at the new preview.", "import-stale")
             if batch.memo.get(("imported", import_id)) or await spend_nonce(transaction, import_id, import_id, self._clock()) is not None:
                 return
-            if row is None:
-                raise NotFound(_GONE)
             await values.put_all(transaction, actor, entries)
             await transaction.execute("DELETE FROM env_imports WHERE account_id = :account_id AND id = :id", {"id": import_id})
             batch.memo["imported", import_id] = True
