@@ -129,6 +129,19 @@ async def test_googles_are_good_for_three_quarters_of_an_hour(house: House, goog
     assert not ecr.asked
 
 
+async def test_a_clock_that_was_set_back_makes_no_token_live_longer(house: House, google: GoogleTokenEndpoint) -> None:
+    key = service_account_key()
+    google.know(key)
+    credential = await store(house, google_fields(), key)
+    first = await signed_in(house, credential)
+    house.clock.advance(-MINUTE)
+    assert await signed_in(house, credential) == first
+    house.clock.advance(-DAY)
+    second = await signed_in(house, credential)
+    assert (second != first, google.asked) == (True, 2)
+    assert (await restarted(house).stored(house.alice.actor, credential.id)).password.reveal().decode() == second
+
+
 async def test_a_restart_takes_the_row(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
     credential = await store(house)
     first = await signed_in(house, credential)

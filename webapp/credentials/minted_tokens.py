@@ -67,9 +67,12 @@ class Minted:
     expires_at: int
 
     def is_good(self, now: int) -> bool:
-        """Whether it may be handed over now: for as long as its registry's tokens should be good then, or for 3/4 of its own life."""
+        """Whether it may be handed over now: for as long as its registry's tokens should be good then, or for 3/4 of its own life.
+
+        None is that was minted in the future: the clock was set back, and what Google says is counted from when it was asked.
+        """
         needed = min(FLOORS.get(self.source.auth_method, 0), (self.expires_at - self.minted_at) * 3 // 4)
-        return self.expires_at > now and self.expires_at - now >= needed
+        return self.minted_at <= now + MINUTE and self.expires_at > now and self.expires_at - now >= needed
 
     def is_fresh(self, now: int) -> bool:
         """Whether it will be good for another 1/8 of its life: long enough for whoever mints to be out of order meanwhile."""
