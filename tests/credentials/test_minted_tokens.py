@@ -18,7 +18,6 @@ from webapp.clock import DAY, HOUR, MINUTE, SECOND
 from webapp.credentials.credential import Credential
 from webapp.credentials.minted_tokens import FAILED, Minted
 from webapp.credentials.minting import NotMinted, Source
-from webapp.credentials.parameters import EcrParameters
 from webapp.credentials.sign_ins import SignIns, minter
 from webapp.database.sqlite import path_of
 from webapp.errors import Conflict, NotFound
@@ -129,19 +128,6 @@ async def test_googles_are_good_for_three_quarters_of_an_hour(house: House, goog
     assert not ecr.asked
 
 
-async def test_a_clock_that_was_set_back_makes_no_token_live_longer(house: House, google: GoogleTokenEndpoint) -> None:
-    key = service_account_key()
-    google.know(key)
-    credential = await store(house, google_fields(), key)
-    first = await signed_in(house, credential)
-    house.clock.advance(-MINUTE)
-    assert await signed_in(house, credential) == first
-    house.clock.advance(-DAY)
-    second = await signed_in(house, credential)
-    assert (second != first, google.asked) == (True, 2)
-    assert (await restarted(house).stored(house.alice.actor, credential.id)).password.reveal().decode() == second
-
-
 async def test_a_restart_takes_the_row(house: House, clocked: TestClock, ecr: AwsEcr) -> None:
     credential = await store(house)
     first = await signed_in(house, credential)
@@ -151,19 +137,6 @@ async def test_a_restart_takes_the_row(house: House, clocked: TestClock, ecr: Aw
     clocked.advance(9 * HOUR)
     later = await restarted(house).stored(house.alice.actor, credential.id)
     assert (later.password.reveal().decode() != first, ecr.asked[GET_TOKEN]) == (True, 2)
-
-
-async def test_the_servers_own_role_is_asked_anew_after_a_restart_where_it_may_be_switched_off(
-    house: House, clocked: TestClock, ecr: AwsEcr, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHESERVERITSELF")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of-the-server-itself")
-    credential, on = await store(house, ecr_fields(EcrParameters(REGION)), b""), replace(house.settings, aws_own_role=True)
-    for _ in range(2):
-        await restarted(house, on).stored(house.alice.actor, credential.id)
-    assert ecr.asked[GET_TOKEN] == 2
-    with pytest.raises(NotMinted, match="own role is switched off"):
-        await restarted(house).stored(house.alice.actor, credential.id)
 
 
 @pytest.mark.parametrize(
