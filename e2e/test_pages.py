@@ -20,9 +20,12 @@ AXE: dict[str, object] = {
 }
 COLOURS = AXE | {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 """What another colour scheme may change."""
-_SCHEMES: list[tuple[Literal["light", "dark"], dict[str, object]]] = [("light", AXE), ("dark", COLOURS)]
+PLACES = AXE | {"runOnly": {"type": "rule", "values": ["color-contrast", "target-size", "scrollable-region-focusable", "label"]}}
+"""What another width may change."""
+Looks = list[tuple[Literal["light", "dark"], dict[str, object]]]
+LOOKS: dict[int, Looks] = {320: [("light", AXE), ("dark", COLOURS)], 1280: [("light", PLACES), ("dark", COLOURS)]}
+"""For each width, the colour schemes and what is looked at in them."""
 RUN_AXE = "options => axe.run(options).then(result => result.violations.map(({id, nodes}) => [id, nodes[0].html]))"
-WIDTHS = [320, 1280]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +85,8 @@ def problems(page: Page, name: str) -> list[tuple[str, ...]]:
     """What is wrong with the page that is open, in light and in dark."""
     page.evaluate(Axe().axe_script)
     found: list[tuple[str, ...]] = []
-    for scheme, rules in _SCHEMES:
+    assert page.viewport_size is not None
+    for scheme, rules in LOOKS[page.viewport_size["width"]]:
         page.emulate_media(color_scheme=scheme)
         found += [(name, scheme, *violation) for violation in page.evaluate(RUN_AXE, rules)]
     if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
@@ -90,7 +94,7 @@ def problems(page: Page, name: str) -> list[tuple[str, ...]]:
     return found
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", LOOKS)
 def test_every_page_is_accessible_and_fits(furnished: Settled, browser: Browser, width: int) -> None:
     violations: list[str] = []
     context = open_context(browser, furnished.server, storage_state=furnished.state, viewport={"width": width, "height": 800})
@@ -121,7 +125,7 @@ def test_every_page_is_accessible_and_fits(furnished: Settled, browser: Browser,
     assert violations == []
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", LOOKS)
 def test_the_pages_before_sign_in_are_accessible_and_fit(server: Server, browser: Browser, width: int) -> None:
     context = open_context(browser, server, viewport={"width": width, "height": 800})
     page = open_page(context, [])
