@@ -189,9 +189,9 @@ class MintedTokens:
 
     def _remember(self, minted: Minted) -> None:
         """Remember a token that is handed over no longer, while it is one that a registry takes: an agent's report may quote it."""
-        now = self._clock()
-        before = self._before.pop(minted.source.credential_id, ())
-        self._before[minted.source.credential_id] = (*(each for each in before if each.expires_at > now), minted)[-BEFORE:]
+        now, before = self._clock(), self._before.pop(minted.source.credential_id, ())
+        others = [each for each in before if each.expires_at > now and each.place != minted.place]
+        self._before[minted.source.credential_id] = (*others, minted)[-BEFORE:]
         _shorten(self._before)
 
     async def _stored(self, account_id: str, credential_id: str) -> Minted | None:
