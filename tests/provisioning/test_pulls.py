@@ -82,6 +82,20 @@ async def test_a_later_success_takes_the_badge_away(house: House, alice: httpx2.
     )
 
 
+async def test_what_came_of_a_value_says_nothing_of_the_one_that_replaced_it(house: House, alice: httpx2.AsyncClient) -> None:
+    credential, _, token = await furnished(house, alice)
+    older = await handed(house, token)
+    house.clock.advance(MINUTE)
+    new = {"name": "ghcr-acme", "registry_url": "ghcr.io", "auth_method": "password", "username": "acme-bot", "password": "the right one"}
+    assert (await alice.post(f"/registry-credentials/{credential}", data=new)).status_code == 303
+    house.clock.advance(MINUTE)
+    await report(house, token, older, WRONG)
+    assert badges((await alice.get("/registry-credentials")).text) == []
+    assert "Last failure Wrong user or password 2 min ago" in says((await alice.get(f"/registry-credentials/{credential}")).text)
+    await report(house, token, await handed(house, token), WRONG)
+    assert badges((await alice.get("/registry-credentials")).text) == ["Wrong user or password"]
+
+
 async def test_a_late_result_of_an_older_hand_over_hides_nothing(house: House, alice: httpx2.AsyncClient) -> None:
     credential, image, token = await furnished(house, alice)
     older = await handed(house, token)
