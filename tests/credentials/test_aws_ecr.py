@@ -1,5 +1,7 @@
 """Tokens of Amazon ECR: what is asked of AWS, by whom, and what is said when there is none."""
 
+import base64
+import json
 import logging
 import sys
 from dataclasses import replace
@@ -114,6 +116,15 @@ async def test_who_speaks_no_tls_is_told_apart(ecr: AwsEcr, monkeypatch: pytest.
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     why = await refusal(AwsEcr(ecr.origin.replace("http:", "https:")))
     assert (why.kind, why.lasting) == (Kind.TLS, False)
+
+
+@pytest.mark.parametrize("ends", [1e20, -1e20, float("inf"), float("nan"), "soon", None, {}])
+async def test_an_answer_with_an_expiry_that_is_none_is_no_answer(ecr: AwsEcr, ends: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"authorizationToken": base64.b64encode(b"AWS:token").decode(), "expiresAt": ends}
+    monkeypatch.setattr(AwsEcr, "_token", lambda *_: json.dumps({"authorizationData": [data]}).encode())
+    why = await refusal(ecr)
+    assert (why.kind, why.lasting) == (Kind.UNREACHABLE, False)
+    assert "does not answer as AWS would" in why.sentence
 
 
 async def test_without_boto3_it_says_how_to_install_it(ecr: AwsEcr, monkeypatch: pytest.MonkeyPatch) -> None:

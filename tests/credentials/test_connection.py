@@ -4,10 +4,12 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx2
 import pytest
 
+from tests.credentials.test_ecr_forms import ECR, ROLE
 from tests.markup import HTMX, beside, says
 from tests.personas import House
 from tests.real.registry import Registry, settings_for
@@ -202,6 +204,22 @@ async def test_an_image_that_cannot_be_pulled_keeps_the_old_value(
     assert answer.status_code == 422
     assert "gone No such image" in says(answer.text)
     assert (await house.store.credentials.get(house.alice.actor, address.rpartition("/")[2])).secret_version == 1
+
+
+async def test_the_servers_own_role_replaces_a_key_only_if_it_works(house: House, alice: httpx2.AsyncClient) -> None:
+    credential_id = await store_credential(alice, **ECR)
+    await add_image(alice, credential_id, docker_image_url=f"{ECR['registry_url']}/acme/ubuntu:24.04")
+    house.app.state.settings = replace(house.settings, aws_own_role=True)  # and the minter's own say that it is off
+    keyless = ECR | {"own_role": "1", "access_key_id": "", "secret_access_key": "", "only_if_works": "1"}
+    answer = await alice.post(f"/registry-credentials/{credential_id}", data=keyless)
+    assert answer.status_code == 422
+    assert "the stored value stays" in beside(answer.text, "only_if_works")
+    assert "own role is switched off" in says(answer.text)
+    assert (await house.store.credentials.get(house.alice.actor, credential_id)).secret_version == 1
+    refused = await alice.post(
+        f"/registry-credentials/{credential_id}", data=ECR | {"role_arn": ROLE, "secret_access_key": "", "only_if_works": "1"}
+    )
+    assert "needs the value entered again" in beside(refused.text, "secret_access_key")
 
 
 async def test_a_test_asks_for_so_many_images_and_says_how_many_it_left(

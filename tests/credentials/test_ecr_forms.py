@@ -221,6 +221,11 @@ async def test_an_access_key_as_a_user_name_is_refused_and_the_method_offered(al
     assert stored.status_code == 303
 
 
+@pytest.mark.parametrize("username", ["asiapacificbuilder", "asiasoutheast1puller", "akiaba", "AKIA-bot"])
+async def test_a_user_whose_name_only_begins_like_one_is_none(alice: httpx2.AsyncClient, username: str) -> None:
+    await store_credential(alice, username=username)
+
+
 async def test_a_pasted_token_of_ecr_is_stored_only_when_that_is_meant(house: House, alice: httpx2.AsyncClient) -> None:
     answer = await alice.post("/registry-credentials", data=PASTED)
     assert answer.status_code == 422

@@ -213,3 +213,15 @@ async def test_the_image_picker_says_so_and_still_lets_one_choose(house: House, 
 async def test_a_viewer_sees_it_too(alice: httpx2.AsyncClient, bob: httpx2.AsyncClient) -> None:
     credential_id = await store_credential(alice, expires_on="2026-11-12")
     assert "expires in 9 d 13 Nov 2026, 00:00 UTC" in says((await bob.get(f"/registry-credentials/{credential_id}")).text)
+
+
+async def test_it_is_not_rolled_back_to_what_has_expired(house: House, alice: httpx2.AsyncClient) -> None:
+    credential_id = await store_credential(alice, expires_on="2026-11-04")
+    await alice.post(f"/registry-credentials/{credential_id}", data=STORED | {"password": "the new one", "keep_previous": "7d"})
+    house.clock.advance(2 * DAY)
+    alice = await house.signed_in(house.alice)
+    back = await alice.post(f"/registry-credentials/{credential_id}/versions/1/roll-back", data={"version": "2"})
+    assert back.status_code == 409
+    assert "Version 1 expired on 5 Nov 2026, 00:00 UTC, and would be handed to nobody. Enter a new value." in says(back.text)
+    assert (await house.store.credentials.get(house.alice.actor, credential_id)).secret_version == 2
+    assert [kept.secret_version for kept in await house.store.credentials.versions.kept(house.alice.actor, credential_id)] == [1]

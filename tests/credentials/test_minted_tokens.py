@@ -23,6 +23,7 @@ from webapp.database.sqlite import path_of
 from webapp.errors import Conflict, NotFound
 from webapp.registry.kinds import Kind
 from webapp.rotation import rotate
+from webapp.settings import Settings
 from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
@@ -45,10 +46,10 @@ async def signed_in(house: House, credential: Credential) -> str:
     return (await house.store.sign_ins.stored(house.alice.actor, credential.id, credential.secret_version)).password.reveal().decode()
 
 
-def restarted(house: House) -> SignIns:
+def restarted(house: House, settings: Settings | None = None) -> SignIns:
     """What a new process has: the rows, and nothing in memory."""
     opened = house.store
-    return SignIns(opened.database, opened.vault, opened.chain, opened.clock, minter(house.settings, opened.clock))
+    return SignIns(opened.database, opened.vault, opened.chain, opened.clock, minter(settings or house.settings, opened.clock))
 
 
 def write(house: House, statement: str, *values: object) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import httpx2
 import pytest
@@ -16,7 +17,7 @@ from tests.real.aws_kms import SECRET_ACCESS_KEY
 from tests.real.google_token_endpoint import GoogleTokenEndpoint
 from tests.real.service_account import service_account_key
 from tests.stories import add_image, bearer, enrolled, provision
-from webapp.clock import DAY, HOUR
+from webapp.clock import DAY, HOUR, MINUTE, SECOND
 from webapp.credentials.credential import AuthMethod, CredentialFields
 from webapp.credentials.minted_tokens import FAILED
 from webapp.credentials.parameters import EcrParameters
@@ -192,6 +193,59 @@ async def test_a_report_that_quotes_the_token_is_kept_without_it(
     assert stored == {"error": "denied: [withheld] or [withheld]"}
     reported = [row["detail"] for row in await house.audit() if row["action"] == "agent.report"]
     assert reported == [f"failed: {REFERENCE}"]
+
+
+async def quoted(house: House, token: str, handed: dict[str, Any]) -> object:
+    """What is kept of a report that quotes what was handed over."""
+    client = await house.client()
+    error = f"denied: {handed['registry_auth']['password']}"
+    report = {"provision_id": handed["provision_id"], "outcome": "failed", "error": error}
+    assert (await client.post("/api/v1/provision/result", json=report, headers=bearer(token))).status_code == 200
+    row = await house.store.database.fetch_one("SELECT error FROM provision_results")
+    return (row or {})["error"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_token_of_a_value_that_was_replaced_since_is_withheld_too(
+    house: House, alice: httpx2.AsyncClient, clocked: TestClock, ecr: AwsEcr, restart: bool
+) -> None:
+    credential = await store(house)
+    token = await agent_with(house, alice, credential.id)
+    handed = (await provision(house, token)).json()
+    secret = Secret(SECRET_ACCESS_KEY.encode())
+    await house.store.credentials.save(house.alice.actor, credential.id, ecr_fields(), secret, credential.version, keep=0)
+    if restart:
+        house.store.sign_ins.tokens._kept.clear()
+    assert await quoted(house, token, handed) == "denied: [withheld]"
+
+
+async def test_a_password_that_was_replaced_since_and_is_kept_is_withheld_too(house: House, alice: httpx2.AsyncClient) -> None:
+    fields = CredentialFields("ghcr", "ghcr", "", "ghcr.io", AuthMethod.PASSWORD, "acme-bot")
+    credential = await store(house, fields, b"hunter2-but-long")
+    token = await agent_with(house, alice, credential.id, "ghcr.io/acme/ubuntu:24.04")
+    handed = (await provision(house, token)).json()
+    await house.store.credentials.save(house.alice.actor, credential.id, fields, Secret(b"another one"), credential.version)
+    assert await quoted(house, token, handed) == "denied: [withheld]"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(("tokens", "apart"), [(4, 15 * MINUTE), (8, 7 * MINUTE + 31 * SECOND)], ids=["too old", "no longer fresh"])
+async def test_every_token_that_is_still_alive_is_withheld(
+    house: House, alice: httpx2.AsyncClient, google: GoogleTokenEndpoint, tokens: int, apart: int, restart: bool
+) -> None:
+    key = service_account_key()
+    google.know(key)
+    token = await agent_with(house, alice, (await store(house, google_fields(), key)).id, f"{GOOGLE_HOST}/acme/images/ubuntu:24.04")
+    handed = (await provision(house, token)).json()
+    minting = house.store.sign_ins.tokens
+    if restart:
+        minting._kept.clear()
+    for _ in range(1, tokens):
+        house.clock.advance(apart)
+        await provision(house, token)
+        await asyncio.gather(*minting._running.values())
+    assert len(google.tokens) == tokens
+    assert await quoted(house, token, handed) == "denied: [withheld]"
 
 
 async def test_an_expired_one_is_refused_from_that_moment_on(house: House, alice: httpx2.AsyncClient) -> None:

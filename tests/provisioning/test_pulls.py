@@ -82,6 +82,20 @@ async def test_a_later_success_takes_the_badge_away(house: House, alice: httpx2.
     )
 
 
+async def test_what_came_of_a_value_says_nothing_of_the_one_that_replaced_it(house: House, alice: httpx2.AsyncClient) -> None:
+    credential, _, token = await furnished(house, alice)
+    older = await handed(house, token)
+    house.clock.advance(MINUTE)
+    new = {"name": "ghcr-acme", "registry_url": "ghcr.io", "auth_method": "password", "username": "acme-bot", "password": "the right one"}
+    assert (await alice.post(f"/registry-credentials/{credential}", data=new)).status_code == 303
+    house.clock.advance(MINUTE)
+    await report(house, token, older, WRONG)
+    assert badges((await alice.get("/registry-credentials")).text) == []
+    assert "Last failure Wrong user or password 2 min ago" in says((await alice.get(f"/registry-credentials/{credential}")).text)
+    await report(house, token, await handed(house, token), WRONG)
+    assert badges((await alice.get("/registry-credentials")).text) == ["Wrong user or password"]
+
+
 async def test_a_late_result_of_an_older_hand_over_hides_nothing(house: House, alice: httpx2.AsyncClient) -> None:
     credential, image, token = await furnished(house, alice)
     older = await handed(house, token)
@@ -111,6 +125,26 @@ async def test_the_image_is_found_whatever_its_name_and_its_user_data(house: Hou
     assert (await house.store.images.get(house.alice.actor, image)).pulls.last_pulled_at == house.clock()
     rows = await house.store.database.fetch_all("SELECT image_id FROM image_activity")
     assert [row["image_id"] for row in rows] == [image]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x; user data y",
+        "a, ghcr.io/b:1; user data",
+        "; user data reads secrets.TOKEN",
+        "; token until 2026-11-03T14:05:00Z",
+        "a, no credential",
+        "image image",
+    ],
+)
+async def test_the_image_is_found_also_by_a_name_that_speaks_as_the_audit_log_does(
+    house: House, alice: httpx2.AsyncClient, name: str
+) -> None:
+    _, image, token = await furnished(house, alice, name=name)
+    await report(house, token, await handed(house, token))
+    assert (await house.store.images.get(house.alice.actor, image)).pulls.last_pulled_at == house.clock()
+    assert (await house.audit())[-1]["detail"] == "pulled: ghcr.io/acme/ubuntu:24.04"
 
 
 async def test_a_public_image_has_pulls_of_its_own_in_each_account(

@@ -112,7 +112,7 @@ class AwsEcr:
             problem = _refusal(error, action, parameters)
         except BotoCoreError as error:
             problem = _failure(error, where)
-        except (LookupError, ValueError, ResponseParserError):
+        except (LookupError, ValueError, RuntimeError, ResponseParserError):  # RuntimeError: for a time that is in no calendar
             problem = NotMinted(Kind.UNREACHABLE, f"{where} does not answer as AWS would. Try again.", lasting=False)
         # Raised out here: the library's exceptions may quote what was sent.
         raise problem

@@ -15,7 +15,7 @@ from webapp.vault import Secret
 from webapp.web.forms import Form
 
 _KEY_ID = re.compile(r"AKIA[A-Z0-9]{16}")
-_LOOKS_LIKE_KEY_ID = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,}", re.IGNORECASE)
+_LOOKS_LIKE_KEY_ID = re.compile(r"AKIA[A-Z0-9]{12,}|akia[a-z0-9]{16}|ASIA[A-Z0-9]{16}")  # and no user of asiapacific
 _SECRET_KEY = re.compile(rb"[A-Za-z0-9/+=]{40}")
 _ROLE = re.compile(r"arn:(?P<partition>aws[a-z-]*):iam::[0-9]{12}:role/(?:[\x21-\x7e]{1,510}/)?[A-Za-z0-9+=,.@_-]{1,64}")
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9+=,.@:/\\_-]{2,1224}")

@@ -64,7 +64,7 @@ class GoogleTokens:
         asked_at, ask = self.clock(), _Request(self.dialer, loop)
         try:
             credentials.refresh(ask)  # type: ignore[no-untyped-call]
-        except (google.auth.exceptions.GoogleAuthError, LookupError, TypeError, ValueError, OverflowError):
+        except (google.auth.exceptions.GoogleAuthError, LookupError, TypeError, ValueError, OverflowError, RecursionError):
             problem = NotMinted(Kind.UNREACHABLE, f"{self.origin} does not answer as Google would. Try again.", lasting=False)
         else:
             return self._token(credentials.token, ask.seconds, asked_at)

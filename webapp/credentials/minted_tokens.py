@@ -16,6 +16,7 @@ from webapp.clock import HOUR, MINUTE, SECOND, Clock, in_words, rfc3339
 from webapp.credentials.credential import AuthMethod
 from webapp.credentials.credential import seal_context as value_context
 from webapp.credentials.minting import Mint, NotMinted, Source
+from webapp.credentials.parameters import is_own_role
 from webapp.database import AccountTransaction, Database
 from webapp.errors import Conflict
 from webapp.registry.kinds import Kind
@@ -30,11 +31,15 @@ FAILED = 10 * SECOND
 PATIENCE = 20.0
 """Seconds that a caller waits; the minting goes on for the next one."""
 
+BEFORE = 8
+"""Tokens of one credential that are remembered besides the one that is handed over: no more of them live at a time, since another one is
+minted when an eighth of a life is over, or later."""
+
 MOST = 5000
 """Tokens that are kept in memory; the oldest one goes first, and its row stays."""
 
 _ROW = (
-    "SELECT secret_version, host, auth_method, parameters, sealed, minted_at, expires_at FROM minted_tokens"
+    "SELECT account_id, id, secret_version, host, auth_method, parameters, sealed, minted_at, expires_at FROM minted_tokens"
     " WHERE account_id = :account_id AND id = :id"
 )
 _STILL = (
@@ -62,9 +67,12 @@ class Minted:
     expires_at: int
 
     def is_good(self, now: int) -> bool:
-        """Whether it may be handed over now: for as long as its registry's tokens should be good then, or for 3/4 of its own life."""
+        """Whether it may be handed over now: for as long as its registry's tokens should be good then, or for 3/4 of its own life.
+
+        None is that was minted in the future: the clock was set back, and what Google says is counted from when it was asked.
+        """
         needed = min(FLOORS.get(self.source.auth_method, 0), (self.expires_at - self.minted_at) * 3 // 4)
-        return self.expires_at > now and self.expires_at - now >= needed
+        return self.minted_at <= now + MINUTE and self.expires_at > now and self.expires_at - now >= needed
 
     def is_fresh(self, now: int) -> bool:
         """Whether it will be good for another 1/8 of its life: long enough for whoever mints to be out of order meanwhile."""
@@ -77,7 +85,7 @@ class MintedTokens:
     def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock, mint: Mint) -> None:
         self._database, self._vault, self._chain, self._clock, self._mint = database, vault, chain, clock, mint
         self._kept: dict[str, Minted] = {}
-        self._before: dict[str, Minted] = {}
+        self._before: dict[str, tuple[Minted, ...]] = {}
         self._running: dict[Source, asyncio.Task[Minted | NotMinted]] = {}
         self._failed: dict[Source, tuple[int, NotMinted]] = {}
 
@@ -117,12 +125,12 @@ class MintedTokens:
         """The token itself. Raises SealBroken, UnknownKey."""
         return self._vault.open_at(minted.sealed, minted.place)
 
-    async def lately(self, source: Source) -> list[Secret]:
-        """The tokens of this credential that agents may have been handed lately, as far as they are known."""
-        kept = [each[source.credential_id] for each in (self._kept, self._before) if source.credential_id in each]
-        kept = [minted for minted in kept if minted.source.account_id == source.account_id]
-        stored = None if kept else await self._stored(source)
-        return [self.open(minted) for minted in (kept if stored is None else [stored])]
+    async def lately(self, account_id: str, credential_id: str) -> list[Minted]:
+        """The tokens of this credential, of whichever value, that agents may have been handed lately, as far as they are known."""
+        kept = [self._kept[credential_id]] if credential_id in self._kept else []
+        kept = [minted for minted in (*kept, *self._before.get(credential_id, ())) if minted.source.account_id == account_id]
+        stored = None if kept else await self._stored(account_id, credential_id)
+        return kept if stored is None else [stored]
 
     async def close(self) -> None:
         """End what runs."""
@@ -151,10 +159,13 @@ class MintedTokens:
             _shorten(self._failed)
 
     async def _renew(self, source: Source, sealed: bytes, enough: Callable[[Minted, int], bool]) -> Minted | NotMinted:
-        stored = await self._stored(source)
-        if stored is not None and enough(stored, self._clock()):
+        stored = await self._stored(source.account_id, source.credential_id)
+        # One of this server's own role is good for the process that minted it: the next one may be forbidden to use the role.
+        if stored is not None and stored.source == source and enough(stored, self._clock()) and not _is_own(source):
             self._keep(stored)
             return stored
+        if stored is not None and source.credential_id not in self._kept:
+            self._remember(stored)
         value = self._vault.open(sealed, _value_context(source))
         asked_at = self._clock()
         try:
@@ -172,26 +183,31 @@ class MintedTokens:
         credential_id = minted.source.credential_id
         before = self._kept.pop(credential_id, None)
         if before is not None:
-            self._before.pop(credential_id, None)
-            self._before[credential_id] = before
+            self._remember(before)
         self._kept[credential_id] = minted
         _shorten(self._kept)
+
+    def _remember(self, minted: Minted) -> None:
+        """Remember a token that is handed over no longer, while it is one that a registry takes: an agent's report may quote it."""
+        now, before = self._clock(), self._before.pop(minted.source.credential_id, ())
+        others = [each for each in before if each.expires_at > now and each.place != minted.place]
+        self._before[minted.source.credential_id] = (*others, minted)[-BEFORE:]
         _shorten(self._before)
 
-    async def _stored(self, source: Source) -> Minted | None:
-        """The row's token, if it was minted from this and is as it was stored: there may be anything in the database."""
-        row = await self._database.account(source.account_id).fetch_one(_ROW, {"id": source.credential_id})
-        if row is None or any(row[name] != getattr(source, name) for name in ("secret_version", "host", "auth_method", "parameters")):
+    async def _stored(self, account_id: str, credential_id: str) -> Minted | None:
+        """The row's token, if it is as it was stored: there may be anything in the database."""
+        row = await self._database.account(account_id).fetch_one(_ROW, {"id": credential_id})
+        if row is None:
             return None
         sealed, minted_at, expires_at = row["sealed"], row["minted_at"], row["expires_at"]
         if not (isinstance(sealed, bytes) and isinstance(minted_at, int) and isinstance(expires_at, int)):
             return None
-        place = self._vault.place(_context(source, minted_at, expires_at))
         try:
+            place = self._vault.place(seal_context(row))
             self._vault.open_at(sealed, place)
         except SealBroken:
             return None  # another one is minted; `check` names the row
-        return Minted(source, sealed, place, minted_at, expires_at)
+        return Minted(_source(row), sealed, place, minted_at, expires_at)
 
     async def _store(self, source: Source, token: Secret, minted_at: int, expires_at: int) -> Minted:
         context = _context(source, minted_at, expires_at)
@@ -219,8 +235,15 @@ class MintedTokens:
 
 def seal_context(row: Mapping[str, Any]) -> SealContext:
     """The place that a row's token is sealed to: what it was minted from, and its times, so that nobody prolongs it."""
-    source = Source(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"])
-    return _context(source, row["minted_at"], row["expires_at"])
+    return _context(_source(row), row["minted_at"], row["expires_at"])
+
+
+def _source(row: Mapping[str, Any]) -> Source:
+    return Source(row["account_id"], row["id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"])
+
+
+def _is_own(source: Source) -> bool:
+    return is_own_role(source.auth_method, source.parameters)
 
 
 def _context(source: Source, minted_at: int, expires_at: int) -> SealContext:

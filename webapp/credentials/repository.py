@@ -149,8 +149,11 @@ class CredentialRepository:
             if stored.images and not same_registry(stored.host, str(taken["host"])):
                 sentence = f"Images at {stored.host} use this credential, and version {number} is for {taken['host']}."
                 raise Conflict(sentence, "images-elsewhere")
-            await self.versions.keep(transaction, actor, stored.id, HOUR)
             now = self._clock()
+            if taken["expires_at"] is not None and taken["expires_at"] <= now:
+                sentence = f"Version {number} expired on {in_words(taken['expires_at'])}, and would be handed to nobody. Enter a new value."
+                raise Conflict(sentence, "version-expired")
+            await self.versions.keep(transaction, actor, stored.id, HOUR)
             who = {"updated_at": now, "updated_by": actor.label, "replaced_at": now, "replaced_by": actor.label}
             back = {**taken, **who, "expiry_rank": rank_of(taken["expires_at"]), "version": stored.version + 1}
             await transaction.update("registry_credentials", stored.id, back)

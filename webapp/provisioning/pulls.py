@@ -28,8 +28,9 @@ FIRST_ROW = (
 )
 """Makes the image's row in the account, unless it is there; nothing for an image that is not."""
 
-_TOKEN = re.compile(r"; token until [0-9TZ:-]{20}\Z", re.ASCII)
-"""What `provision` adds of a token that was handed over."""
+_READ = r"(?:secrets|variables)\.\w+(?: \(version \d+\))?"
+_ADDED = re.compile(rf"(?:; token until [0-9TZ:-]{{20}})?(?:; user data(?: reads {_READ}(?:, {_READ})*)?)?\Z", re.ASCII)
+"""What `provision` adds of a token and of user data: at the end, and written just so, since an image may be called anything."""
 
 _NAMED = (
     "SELECT id, reference, account_id FROM images WHERE name_key = :key AND (account_id = :account_id OR account_id IS NULL)"
@@ -79,5 +80,4 @@ async def _image_of(transaction: AccountTransaction, handed: Row) -> str | None:
 
 
 def _said(handed: Row) -> str:
-    detail = str(handed["detail"])
-    return _TOKEN.sub("", detail.rpartition("; user data")[0] or detail)
+    return _ADDED.sub("", str(handed["detail"]), count=1)

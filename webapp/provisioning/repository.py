@@ -56,6 +56,14 @@ _HANDED = (
 )
 """The row of a hand-over, by what its id holds."""
 
+_VALUES = (
+    "SELECT host, auth_method, username, parameters, sealed FROM registry_credentials"
+    " WHERE account_id = :account_id AND id = :id AND secret_version = :version"
+    " UNION ALL SELECT host, auth_method, username, parameters, sealed FROM registry_credential_versions"
+    " WHERE account_id = :account_id AND registry_credential_id = :id AND secret_version = :version"
+)
+"""A credential's value of this version: the current one, or one that has been replaced since and is kept."""
+
 _READ = re.compile(r"secrets\.(\w+) \(version (\d+)\)", re.ASCII)
 _LARGEST = 2**63 - 1
 
@@ -209,20 +217,13 @@ class ProvisionRepository:
     async def _credential_of(self, transaction: AccountTransaction, handed: Row) -> list[str]:
         if handed["object_kind"] != "registry_credential":
             return []
-        row = await transaction.fetch_one(
-            "SELECT id, host, auth_method, username, parameters, sealed FROM registry_credentials"
-            " WHERE account_id = :account_id AND id = :id AND secret_version = :version",
-            {"id": handed["object_id"], "version": handed["secret_version"]},
-        )
-        if row is None:
-            return []
-        sealed_to = handed["secret_version"], row["host"], row["auth_method"], row["parameters"]
-        pairs = [
-            (row["username"], value) for value in self._opened(row["sealed"], seal_context(transaction.account_id, row["id"], *sealed_to))
-        ]
-        if mints(row["auth_method"], row["parameters"]):
-            tokens = await self._tokens.lately(Source(transaction.account_id, row["id"], *sealed_to))
-            pairs += [(token_username(row["auth_method"]), token.reveal().decode("utf-8")) for token in tokens]
+        account_id, credential_id, version = transaction.account_id, str(handed["object_id"]), handed["secret_version"]
+        pairs: list[tuple[str, str]] = []
+        for row in await transaction.fetch_all(_VALUES, {"id": credential_id, "version": version}):
+            place = seal_context(account_id, credential_id, version, row["host"], row["auth_method"], row["parameters"])
+            pairs += [(row["username"], value) for value in self._opened(row["sealed"], place)]
+        for minted in await self._tokens.lately(account_id, credential_id):
+            pairs.append((token_username(minted.source.auth_method), self._tokens.open(minted).reveal().decode("utf-8")))
         return [form for username, value in pairs for form in (_basic(username, value), value)]
 
     async def _secrets_of(self, transaction: AccountTransaction, handed: Row) -> list[str]:

@@ -1,7 +1,7 @@
 """What became of pulls and checks, as a credential and an image show it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from webapp.registry.kinds import Kind
@@ -19,18 +19,21 @@ def kind_label(kind: str | None) -> str:
 class Pulls:
     """What agents said last of their pulls. Times are the hand-overs' (Unix milliseconds), None for never.
 
-    Whatever is reported late has the time of its own hand-over, so that it does not hide what a later one came to.
+    Whatever is reported late has the time of its own hand-over, so that it does not hide what a later one came to. `replaced_at` is when
+    a credential got the value that it has.
     """
 
     last_pulled_at: int | None = None
     last_failed_at: int | None = None
     last_failure_kind: str | None = None
     last_failed_agent: str | None = None
+    replaced_at: int = field(default=0, compare=False)
 
     @property
     def failing(self) -> bool:
-        """Whether the last of them failed."""
-        return self.last_failed_at is not None and (self.last_pulled_at is None or self.last_failed_at > self.last_pulled_at)
+        """Whether the last of them failed. What came of a value that has been replaced since says nothing of the new one."""
+        at = self.last_failed_at
+        return at is not None and at >= self.replaced_at and (self.last_pulled_at is None or at > self.last_pulled_at)
 
     @property
     def failure(self) -> str:
@@ -39,8 +42,8 @@ class Pulls:
 
 
 def pulls_of(row: Mapping[str, Any]) -> Pulls:
-    """The pulls in a row of activity."""
-    return Pulls(**{name: row[name] for name in Pulls.__dataclass_fields__})
+    """The pulls in a row of activity; a credential's has `replaced_at`, too."""
+    return Pulls(**{name: row[name] for name in Pulls.__dataclass_fields__ if name in row})
 
 
 @dataclass(frozen=True, slots=True)
