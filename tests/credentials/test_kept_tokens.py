@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import httpx2
 import pytest
 
 from tests.credentials.minting import ecr_fields, google_fields, store
 from tests.credentials.test_minted_tokens import restarted, signed_in
+from tests.markup import says
 from tests.personas import House
 from tests.real.aws_ecr import GET_TOKEN, AwsEcr
 from tests.real.aws_kms import REGION
@@ -49,3 +51,17 @@ async def test_the_servers_own_role_is_asked_anew_after_a_restart_where_it_may_b
     assert ecr.asked[GET_TOKEN] == 2
     with pytest.raises(NotMinted, match="own role is switched off"):
         await restarted(house).stored(house.alice.actor, credential.id, 1)
+
+
+async def test_a_credential_of_which_no_token_comes_says_so_until_one_does(house: House, alice: httpx2.AsyncClient, ecr: AwsEcr) -> None:
+    ecr.clock = house.clock
+    credential = await store(house)
+    ecr.errors[GET_TOKEN] = 400, "UnrecognizedClientException"
+    with pytest.raises(NotMinted):
+        await signed_in(house, credential)
+    assert "Wrong user or password just now on minting its token" in says((await alice.get(f"/registry-credentials/{credential.id}")).text)
+    assert "Wrong user or password" in says((await alice.get("/registry-credentials")).text)
+    ecr.errors.clear()
+    house.clock.advance(MINUTE)
+    await signed_in(house, credential)
+    assert "Wrong user or password" not in says((await alice.get("/registry-credentials")).text)

@@ -6,6 +6,7 @@ place: it is sealed to what it was minted from, and to its times.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from webapp.credentials.credential import seal_context as value_context
 from webapp.credentials.minting import Mint, NotMinted, Source
 from webapp.credentials.parameters import is_own_role
 from webapp.database import AccountTransaction, Database
-from webapp.errors import Conflict
+from webapp.errors import Conflict, Unavailable
 from webapp.registry.kinds import Kind
 from webapp.vault import SealBroken, SealContext, Secret, Vault
 
@@ -53,7 +54,18 @@ _KEEP = (
     " parameters = excluded.parameters, sealed = excluded.sealed, kek_id = excluded.kek_id, minted_at = excluded.minted_at,"
     " expires_at = excluded.expires_at WHERE minted_tokens.account_id = excluded.account_id"
 )
+_NOTE_FAILURE = (
+    "UPDATE registry_credential_activity SET last_failed_at = :at, last_failure_kind = :kind, last_failed_agent = :who"
+    " WHERE account_id = :account_id AND registry_credential_id = :id"
+)
+_WORKS_AGAIN = (
+    "UPDATE registry_credential_activity SET last_failed_at = NULL, last_failure_kind = NULL, last_failed_agent = NULL"
+    " WHERE account_id = :account_id AND registry_credential_id = :id AND last_failed_agent = :who"
+)
 _MINTER = "minter"
+
+WHO = "minting its token"
+"""In place of the agent on which a pull failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +183,7 @@ class MintedTokens:
         try:
             token = await self._mint(source, value)
         except NotMinted as error:
+            await self._note_failure(source, error)
             return _again(error)
         if token.expires_at <= self._clock():
             sentence = f"A token came that had expired already, on {in_words(token.expires_at)}: the clock of this server or of who mints"
@@ -178,6 +191,13 @@ class MintedTokens:
         minted = await self._store(source, token.value, asked_at, token.expires_at)
         self._keep(minted)
         return minted
+
+    async def _note_failure(self, source: Source, problem: NotMinted) -> None:
+        """Show the failure at the credential, as one of a pull is shown. It is shown later when the store cannot take it now."""
+        values = {"id": source.credential_id, "at": self._clock(), "kind": str(problem.kind), "who": WHO}
+        with suppress(Unavailable):
+            async with self._database.account(source.account_id).transaction() as transaction:
+                await transaction.execute(_NOTE_FAILURE, values)
 
     def _keep(self, minted: Minted) -> None:
         credential_id = minted.source.credential_id
@@ -218,6 +238,7 @@ class MintedTokens:
             name = await self._refuse_changed(transaction, columns)
             stored = {"sealed": sealed.blob, "kek_id": sealed.kek_id, "minted_at": minted_at, "expires_at": expires_at}
             await transaction.execute(_KEEP, {**columns, **stored})
+            await transaction.execute(_WORKS_AGAIN, {"id": source.credential_id, "who": WHO})
             minter = Actor(source.account_id, "system", _MINTER, _MINTER)
             event = Event(
                 "registry_credential.mint", "registry_credential", source.credential_id, name,
