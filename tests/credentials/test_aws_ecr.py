@@ -13,6 +13,7 @@ from tests.real.aws_ecr import ASSUME_ROLE, GET_TOKEN, HOUR, AwsEcr
 from tests.real.aws_kms import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, use_no_others
 from tests.real.process import free_port
 from webapp.credentials import aws_ecr, aws_session
+from webapp.credentials.ecr_host import looks_like_ecr
 from webapp.credentials.minting import NotMinted, Token
 from webapp.credentials.parameters import EcrParameters
 from webapp.registry.allowed import parse_registries
@@ -206,3 +207,24 @@ async def test_at_debug_nothing_secret_is_logged(ecr: AwsEcr, caplog: pytest.Log
         await minted(ecr, replace(KEY, role_arn=ROLE))
     assert SECRET_ACCESS_KEY not in caplog.text
     assert ecr.tokens[0] not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com", "eu-central-1"),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("123456789012.dkr-ecr.eu-central-1.on.aws", "eu-central-1"),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
+        ("123456789012.dkr.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
+        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com.cn", None),
+        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com.evil.example", None),
+        ("123456789012.dkr.ecr.eu-central-1.evil.example", None),
+        ("12345678901.dkr.ecr.eu-central-1.amazonaws.com", None),
+        ("evil.example.123456789012.dkr.ecr.eu-central-1.amazonaws.com", None),
+        ("public.ecr.aws", None),
+    ],
+)
+def test_a_host_of_ecr_names_its_region(host: str, region: str | None) -> None:
+    assert looks_like_ecr(host) == region

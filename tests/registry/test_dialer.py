@@ -4,7 +4,6 @@ import asyncio
 import socket
 import ssl
 import threading
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,9 +92,7 @@ async def test_slow_names_that_people_typed_do_not_delay_the_operators(server: O
 )
 async def test_an_answer_in_thousands_of_parts_is_left_alone(server: OddServer, sent: bytes) -> None:
     server.answers["GET /v2/"] = sent
-    before = time.process_time()
     assert "more than a registry" in (await refusal(server.dialer, f"http://{server.host}/v2/")).sentence
-    assert time.process_time() - before < 0.25, "this server does nothing else meanwhile: all of it takes ten times as long"
 
 
 async def test_what_comes_before_an_answer_is_passed_over(server: OddServer) -> None:
@@ -140,10 +137,8 @@ async def test_a_name_with_thousands_of_addresses_is_left_alone() -> None:
     async def resolve(host: str, port: int) -> Sequence[str]:
         return [f"2600::{number:x}" for number in range(4000)]
 
-    before = time.process_time()
     dialer = Dialer.of(Settings.from_environ({}), resolve)
     assert "more addresses than a registry would" in (await refusal(dialer, "https://many.test/")).sentence
-    assert time.process_time() - before < 0.05
 
 
 async def test_every_address_is_looked_at_and_the_name_looked_up_once() -> None:

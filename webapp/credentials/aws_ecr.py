@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from webapp.credentials.aws_session import Keys, new_client, new_session, own_keys
 from webapp.credentials.credential import ECR_USERNAME
-from webapp.credentials.ecr_host import is_region, looks_like_ecr
+from webapp.credentials.ecr_host import domain_of, is_region, looks_like_ecr
 from webapp.credentials.minting import NotMinted, Source, Token
 from webapp.credentials.parameters import EcrParameters
 from webapp.registry.allowed import Origin, is_allowed
@@ -118,20 +118,16 @@ class AwsEcr:
         raise problem
 
     def _ecr(self, region: str) -> str:
-        return self.ecr_endpoint or f"https://api.ecr.{region}.{_domain(region)}"
+        return self.ecr_endpoint or f"https://api.ecr.{region}.{domain_of(region)}"
 
     def _sts(self, region: str) -> str:
-        return self.sts_endpoint or f"https://sts.{region}.{_domain(region)}"
+        return self.sts_endpoint or f"https://sts.{region}.{domain_of(region)}"
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
     # Of our own: AWS that does not answer must not keep the event loop's own threads from their work.
     return ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="aws")
-
-
-def _domain(region: str) -> str:
-    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def _assumed(sts: Any, parameters: EcrParameters) -> Keys:

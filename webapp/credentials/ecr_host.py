@@ -2,8 +2,10 @@
 
 The forms are those of https://docs.aws.amazon.com/general/latest/gr/ecr.html and of the dual-stack addresses beside it:
 
-    ACCOUNT.dkr.ecr.REGION.amazonaws.com     ACCOUNT.dkr.ecr-fips.REGION.amazonaws.com     (.cn after either, in China)
+    ACCOUNT.dkr.ecr.REGION.amazonaws.com     ACCOUNT.dkr.ecr-fips.REGION.amazonaws.com
     ACCOUNT.dkr-ecr.REGION.on.aws            ACCOUNT.dkr-ecr-fips.REGION.on.aws
+
+AWS's partitions each have a domain in place of amazonaws.com (botocore's `partitions.json`, "dnsSuffix").
 """
 
 import re
@@ -13,8 +15,30 @@ PUBLIC = "public.ecr.aws"
 
 _REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,12}){1,2}-[0-9]{1,2}")
 _HOST = re.compile(
-    r"[0-9]{12}\.(?:dkr\.ecr(?:-fips)?\.(?P<classic>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|dkr-ecr(?:-fips)?\.(?P<dual>[a-z0-9-]+)\.on\.aws)"
+    r"[0-9]{12}\.(?:dkr\.ecr(?:-fips)?\.(?P<classic>[a-z0-9-]+)\.(?P<domain>[a-z0-9.-]+)|dkr-ecr(?:-fips)?\.(?P<dual>[a-z0-9-]+)\.on\.aws)"
 )
+
+
+_DOMAINS = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+}
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+}
+
+
+def domain_of(region: str) -> str:
+    """The domain of the partition that a region is in."""
+    return next((domain for beginning, domain in _DOMAINS.items() if region.startswith(beginning)), "amazonaws.com")
 
 
 def is_region(text: str) -> bool:
@@ -28,4 +52,6 @@ def looks_like_ecr(host: str) -> str | None:
     if found is None:
         return None
     region = found["classic"] or found["dual"]
-    return region if is_region(region) else None
+    if not is_region(region) or found["domain"] not in (None, domain_of(region)):
+        return None
+    return region
