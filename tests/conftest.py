@@ -55,6 +55,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + 1
 
 
+SLOWEST_FIRST = ("e2e/test_pages.py", "tests/test_battery_", "e2e/")
+"""What takes a file's worker the longest: begun last, it would keep the others waiting at the end."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long; each file's own order stays."""
+    ranks = {name: number for number, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: next((rank for name, rank in ranks.items() if item.nodeid.startswith(name)), len(ranks)))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end, in colour, that a run with skipped tests was not a whole one."""
     if not terminalreporter.stats.get("skipped"):
