@@ -18,10 +18,12 @@ from tests.system import PARTS, Part, apt_packages, found, how_to_install
 def main() -> int:
     """Returns 0 whatever is missing at the end."""
     missing = _missing()
-    packages, as_root = apt_packages(missing), _as_root()
-    if packages and as_root is not None:
+    as_root = _as_root()
+    if apt_packages(missing) and as_root is not None:
+        _apt(as_root, "update")
+        packages = apt_packages(missing)  # which there are, apt knows only now
         print("Installing what the tests run for real:", " ".join(packages), flush=True)
-        _apt(as_root, packages)
+        _apt(as_root, "install", "--yes", "--no-install-recommends", *packages)
         if "docker-registry" in packages and Path("/run/systemd/system").is_dir():
             # The package starts a registry of its own on port 5000, open to all; the tests start theirs.
             _run([*as_root, "systemctl", "disable", "--now", "docker-registry"])
@@ -50,10 +52,8 @@ def _as_root() -> list[str] | None:
     return [sudo, "-n"]
 
 
-def _apt(as_root: list[str], packages: list[str]) -> None:
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    for command in (["apt-get", "update"], install):
-        _run([*as_root, "env", "DEBIAN_FRONTEND=noninteractive", *command])
+def _apt(as_root: list[str], *arguments: str) -> None:
+    _run([*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *arguments])
 
 
 def _run(command: list[str]) -> None:
