@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -12,6 +13,7 @@ from e2e import steps
 from e2e.browser import launch, open_context, open_page
 from e2e.server import serve
 from tests import system
+from tests.real.aws_kms import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from tests.real.service_account import service_account_key
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,11 +24,20 @@ NOBODYS = "nobody's password"
 
 PASSWORDS = (
     ("docker-hub-pull", "registry-1.docker.io", "acmemachines", "Read-only team token"),
-    ("ecr-frankfurt", "123456789012.dkr.ecr.eu-central-1.amazonaws.com", "AWS", ""),
     ("ghcr-acme", "ghcr.io", "acme-bot", "Token with read:packages"),
     ("harbor-lab", "harbor.lab.acme.example:8443", "robot$provisioner", "The lab in Graz"),
     ("quay-mirror", "quay.io", "acme+pull", ""),
 )
+ECR = {
+    "name": "ecr-frankfurt",
+    "registry_url": "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
+    "auth_method": "aws_ecr",
+    "access_key_id": ACCESS_KEY_ID,
+    "secret_access_key": SECRET_ACCESS_KEY,
+    "aws_region": "eu-central-1",
+}
+DAYS = {"ghcr-acme": 9, "docker-hub-pull": 130}
+"""In how many days which of them expires."""
 KEYS = (("artifact-registry-eu", "europe-west3-docker.pkg.dev"),)
 
 IMAGES = (
@@ -56,7 +67,10 @@ def main() -> int:
 
 def _furnish(page: Page, folder: Path) -> None:
     for name, host, username, description in PASSWORDS:
-        steps.store_password(page, name, host, username, NOBODYS, description)
+        last = str(datetime.now(UTC).date() + timedelta(DAYS[name])) if name in DAYS else ""
+        values = {"name": name, "description": description, "registry_url": host, "auth_method": "password", "username": username}
+        steps.given(page, "/registry-credentials", {**values, "password": NOBODYS, "expires_on": last})
+    steps.given(page, "/registry-credentials", ECR)
     for name, host in KEYS:
         (folder / "key.json").write_bytes(service_account_key())
         steps.store_key_file(page, name, host, folder / "key.json")
