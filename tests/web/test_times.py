@@ -1,5 +1,7 @@
 """Times as pages show them: in UTC and saying so, and read by programs too."""
 
+from typing import Any
+
 import pytest
 
 from tests.personas import START
@@ -65,3 +67,10 @@ def test_never_is_never() -> None:
 def test_how_long_something_is_good_still(ahead: int, words: str, kind: str) -> None:
     assert (left(START, START - ahead), left_kind(START, START - ahead)) == (words, kind)
     assert str(expires(START, START - ahead)) == f'{AT} title="3 Nov 2026, 14:05 UTC">{words}</time>'
+
+
+@pytest.mark.parametrize("at", ["x", b"x", 1.5, -1, 10**15])
+def test_what_is_no_time_is_said_to_be_none(at: Any) -> None:
+    assert {str(each) for each in (when(at), ago(at, START))} == {"at no time that is known"}
+    assert {str(each) for each in (expires(at, START), left(at, START))} == {"expires at no time that is known"}
+    assert left_kind(at, START) == "bad"

@@ -60,8 +60,11 @@ def through(text: str) -> int:
 
 
 def last_day(expires_at: int) -> str:
-    """The last day on which it is good, in UTC, as `through` reads it."""
-    return datetime.fromtimestamp((expires_at - 1) / SECOND, UTC).strftime("%Y-%m-%d")
+    """The last day on which it is good, in UTC, as `through` reads it; empty for what is no time, as it may stand in the database."""
+    try:
+        return datetime.fromtimestamp((expires_at - 1) / SECOND, UTC).strftime("%Y-%m-%d")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
 
 
 def settled(fields: CredentialFields, stored: Credential | None, *, replaced: bool, now: int) -> CredentialFields:

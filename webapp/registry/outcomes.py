@@ -32,8 +32,11 @@ class Pulls:
     @property
     def failing(self) -> bool:
         """Whether the last of them failed. What came of a value that has been replaced since says nothing of the new one."""
-        at = self.last_failed_at
-        return at is not None and at >= self.replaced_at and (self.last_pulled_at is None or at > self.last_pulled_at)
+        times = self.last_failed_at, self.last_pulled_at or 0, self.replaced_at
+        if not all(isinstance(at, int) for at in times):  # the database keeps anything in any column
+            return False
+        failed, pulled, replaced = times
+        return failed is not None and failed >= replaced and failed > pulled
 
     @property
     def failure(self) -> str:
