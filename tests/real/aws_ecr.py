@@ -14,8 +14,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from tests.real.http_server import Handler, serving
 
 HOUR = 3600 * 1000
 GET_TOKEN, ASSUME_ROLE = "GetAuthorizationToken", "AssumeRole"
@@ -83,9 +84,9 @@ def aws_ecr(moto: str) -> Iterator[AwsEcr]:
     state = AwsEcr("")
     state.hang.set()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Proxy(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             form = {name: values[-1] for name, values in parse_qs(body.decode()).items()}
             target = self.headers.get("X-Amz-Target", "")
             action = form.get("Action") or target.rpartition(".")[2]
@@ -104,7 +105,7 @@ def aws_ecr(moto: str) -> Iterator[AwsEcr]:
                 connection.request("POST", self.path, body, dict(self.headers.items()))
                 answer = connection.getresponse()
                 said, kind = answer.read(), answer.getheader("Content-Type") or ""
-            self._answer(answer.status, kind, state._token(said) if action == GET_TOKEN and answer.status == 200 else said)
+            self.answer(answer.status, kind, state._token(said) if action == GET_TOKEN and answer.status == 200 else said)
 
         def _fail(self, status: int, code: str, *, xml: bool) -> None:
             if xml:
@@ -112,26 +113,11 @@ def aws_ecr(moto: str) -> Iterator[AwsEcr]:
                 text, kind = f"<ErrorResponse>{error}<RequestId>0</RequestId></ErrorResponse>", "text/xml"
             else:
                 text, kind = json.dumps({"__type": code, "message": "no"}), "application/x-amz-json-1.1"
-            self._answer(status, kind, text.encode())
+            self.answer(status, kind, text.encode())
 
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
-            with contextlib.suppress(ConnectionError):  # who asked may have given up
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing: the tests' output is for the tests."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        state.origin = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(Proxy) as origin:
+        state.origin = origin
         try:
             yield state
         finally:
             state.hang.set()
-            server.shutdown()
-            thread.join()

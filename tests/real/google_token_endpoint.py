@@ -3,11 +3,9 @@
 import base64
 import contextlib
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,6 +13,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from tests.real.http_server import Handler, serving
 
 AUDIENCE = "https://oauth2.googleapis.com/token"
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -89,28 +89,14 @@ def google_token_endpoint() -> Iterator[GoogleTokenEndpoint]:
     """Serve on a free port of 127.0.0.1 in a thread until the block ends."""
     state = GoogleTokenEndpoint("")
 
-    class Handler(BaseHTTPRequestHandler):
+    class Endpoint(Handler):
         def do_POST(self) -> None:
-            status, document = state.answer(self.path, self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            status, document = state.answer(self.path, self.body())
+            self.answer(status, "application/json", json.dumps(document).encode())
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing: the tests' output is for the tests."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        state.origin = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield state
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Endpoint) as origin:
+        state.origin = origin
+        yield state
 
 
 def _decoded(part: str) -> bytes:

@@ -10,11 +10,9 @@ import datetime as dt
 import hmac
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -22,6 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from tests.real.http_server import Handler, serving
 
 ISSUER = "token server of the tests"
 SERVICE = "registry of the tests"
@@ -44,7 +44,7 @@ def token_server(
     certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     expected = base64.b64encode(username.encode() + b":" + password)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Realm(Handler):
         def do_GET(self) -> None:
             scheme, _, shown = self.headers.get("Authorization", "").partition(" ")
             other, _, password_shown = base64.b64decode(shown).partition(b":") if scheme == "Basic" else (b"", b"", b"")
@@ -57,24 +57,10 @@ def token_server(
             self._answer(200, {"token": _token(key, certificate, username, scopes), "expires_in": TOKEN_SECONDS})
 
         def _answer(self, status: int, document: object) -> None:
-            body = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(status, "application/json", json.dumps(document).encode())
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing: the tests' output is for the tests."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/token"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Realm) as origin:
+        yield f"{origin}/token"
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
