@@ -112,6 +112,7 @@ def test_the_facts_hold_no_secret() -> None:
         (b"12345678", "a single value and no object"),
         (b"9" * 5000, "a single value and no object"),
         (json.dumps(DOCUMENT["private_key_id"]).encode(), "a single value and no object"),
+        (b'"e0ab34cd5e6f7a8b9c0d1e2f3a4b5c6d7e8f9a0b"', "a single value and no object"),  # begins as base64 of a { does
         (b"[" * 16_000, "is nested too deeply"),
         (b'{"type": "service_account", ' + KEY[1:], "has a member twice"),
         (_with(extra={"x": 1})[:-2] + b', "x": 2}}', "has a member twice"),

@@ -25,6 +25,7 @@ _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _SHOWN = ("client_email", "project_id", "private_key_id")
 _REQUIRED = ("client_email", "project_id", "private_key_id", "token_uri", "private_key")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=\s_-]", re.ASCII)
+_OBJECT = re.compile(rb'\{[ \t\r\n\0]*(?:["}]|\Z)')  # a { alone is what every 25th hexadecimal word decodes to
 _BASE64_LOOKED_AT = 64  # characters: enough to see the { that a JSON object begins with
 
 _PASTE = "Paste the JSON itself, from its first { to its last }, or upload the .json file."
@@ -121,7 +122,7 @@ def _is_base64_of_json(text: str) -> bool:
         return False
     for mark in _BYTE_ORDER_MARKS:
         decoded = decoded.removeprefix(mark)
-    return decoded.lstrip(b" \t\r\n\0").startswith(b"{")
+    return decoded.isascii() and _OBJECT.match(decoded.lstrip(b" \t\r\n\0")) is not None
 
 
 def _private_key_problem(pem: str) -> str:
