@@ -1,10 +1,12 @@
 """The programs of the operating system that tests run for real: where each one is, and how to get one that is missing.
 
-`chromium()`, `docker_registry()` and `skopeo()` return a program's path. Where it is missing the test that asked is skipped, with the line
-that installs it; where `CI` is set it fails, so that a green run there has run everything. `tools/system_packages.py` has the same list.
+`chromium()`, `docker_registry()` and `skopeo()` return a program's path, `postgresql()` the folder of its programs. Where it is missing the
+test that asked is skipped, with the line that installs it; where `CI` is set it fails, so that a green run there has run everything.
+`tools/system_packages.py` has the same list.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,8 @@ _GOOGLE_CHROME = (
     "Google Chrome's .deb from https://www.google.com/chrome/ (Ubuntu's own chromium is a snap, which cannot see the profile that a test"
     " makes in /tmp); any other Chromium: CHROMIUM=/path/to/it"
 )
+_HOMEBREW = ("/opt/homebrew/opt", "/usr/local/opt")
+_POSTGRESQL_PROGRAMS = ("initdb", "postgres", "pg_basebackup", "pg_ctl", "pg_dump", "psql")
 _HEADLESS = "chromium-headless-shell"
 """Chromium without what shows windows: the journeys take little more than half as long."""
 _REGISTRY_BY_GO = "go install github.com/distribution/distribution/v3/cmd/registry@latest  (and its folder on PATH)"
@@ -81,6 +85,11 @@ def docker_registry() -> Path:
 def skopeo() -> Path:
     """`skopeo`, which pulls an image without a daemon."""
     return _wanted(SKOPEO)
+
+
+def postgresql() -> Path:
+    """The folder with `initdb`, `postgres`, `pg_basebackup`, `pg_ctl`, `pg_dump` and `psql`; Debian has the server's on nobody's PATH."""
+    return _wanted(POSTGRESQL)
 
 
 @cache
@@ -150,6 +159,21 @@ def _look_for_skopeo() -> Path | None:
     return _program("skopeo")
 
 
+def _look_for_postgresql() -> Path | None:
+    """The one of PATH, else the newest."""
+    named = [Path(program).resolve().parent for name in ("postgres", "initdb") if (program := shutil.which(name))]
+    asks = shutil.which("pg_config")
+    if asks is not None:
+        asked = subprocess.run([asks, "--bindir"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        named += [Path(asked.stdout.strip())] if asked.returncode == 0 else []
+    installed = [*Path("/usr/lib/postgresql").glob("*/bin"), *(bin_ for opt in _HOMEBREW for bin_ in Path(opt).glob("postgresql@*/bin"))]
+    newest_first = sorted(installed, key=lambda folder: [int(number) for number in re.findall(r"\d+", folder.parent.name)], reverse=True)
+    for folder in (*named, *newest_first):
+        if all((folder / name).is_file() for name in _POSTGRESQL_PROGRAMS) and _runs(str(folder / "postgres")):
+            return folder
+    return None
+
+
 def _look_for_fonts() -> Path | None:
     """Any TrueType font; a Mac has its own."""
     if sys.platform == "darwin":
@@ -176,5 +200,6 @@ CHROMIUM = Part(
 )
 DOCKER_REGISTRY = Part("docker-registry", "a private registry to pull from", _look_for_docker_registry, "docker-registry", _REGISTRY_BY_GO)
 SKOPEO = Part("skopeo", "the reference agent's pulls", _look_for_skopeo, "skopeo", "brew install skopeo")
+POSTGRESQL = Part("PostgreSQL", "the store of more than one process", _look_for_postgresql, "postgresql", "brew install postgresql@16")
 FONTS = Part("fonts", "readable screenshots", _look_for_fonts, "fonts-dejavu-core", "(a Mac has its own)")
-PARTS = (CHROMIUM, DOCKER_REGISTRY, SKOPEO, FONTS)
+PARTS = (CHROMIUM, DOCKER_REGISTRY, SKOPEO, POSTGRESQL, FONTS)
