@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 ASK_SECONDS = 30
+OLDEST_POSTGRESQL = 15
 
 _MAC_BROWSERS = ("/Applications/Chromium.app/Contents/MacOS/Chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 _GOOGLE_CHROME = (
@@ -88,7 +89,7 @@ def skopeo() -> Path:
 
 
 def postgresql() -> Path:
-    """The folder with `initdb`, `postgres`, `pg_basebackup`, `pg_ctl`, `pg_dump` and `psql`; Debian has the server's on nobody's PATH."""
+    """The folder with `initdb`, `postgres`, `pg_basebackup`, `pg_ctl`, `pg_dump` and `psql`, of version `OLDEST_POSTGRESQL` or newer."""
     return _wanted(POSTGRESQL)
 
 
@@ -116,11 +117,16 @@ def _program(*names: str) -> Path | None:
 
 
 def _runs(program: str) -> bool:
+    return _version(program) is not None
+
+
+def _version(program: str) -> str | None:
+    """What it says of its version, or None where it does not run."""
     try:
         asked = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return asked.returncode == 0
+        return None
+    return asked.stdout.decode(errors="replace") if asked.returncode == 0 else None
 
 
 def _apt_has(package: str) -> bool:
@@ -160,18 +166,25 @@ def _look_for_skopeo() -> Path | None:
 
 
 def _look_for_postgresql() -> Path | None:
-    """The one of PATH, else the newest."""
-    named = [Path(program).resolve().parent for name in ("postgres", "initdb") if (program := shutil.which(name))]
-    asks = shutil.which("pg_config")
-    if asks is not None:
-        asked = subprocess.run([asks, "--bindir"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        named += [Path(asked.stdout.strip())] if asked.returncode == 0 else []
+    """The one on PATH, else the newest; Debian's is on PATH only where somebody has put it there."""
+    on_path = [Path(program).resolve().parent for name in ("postgres", "initdb") if (program := shutil.which(name))]
     installed = [*Path("/usr/lib/postgresql").glob("*/bin"), *(bin_ for opt in _HOMEBREW for bin_ in Path(opt).glob("postgresql@*/bin"))]
-    newest_first = sorted(installed, key=lambda folder: [int(number) for number in re.findall(r"\d+", folder.parent.name)], reverse=True)
-    for folder in (*named, *newest_first):
-        if all((folder / name).is_file() for name in _POSTGRESQL_PROGRAMS) and _runs(str(folder / "postgres")):
-            return folder
+    installed.sort(key=lambda folder: [int(number) for number in re.findall(r"\d+", folder.parent.name)], reverse=True)
+    for folder in (*on_path, *_bindir(), *installed):
+        if all((folder / name).is_file() for name in _POSTGRESQL_PROGRAMS):
+            said = re.search(r"PostgreSQL\)? (\d+)", _version(str(folder / "postgres")) or "")
+            if said is not None and int(said[1]) >= OLDEST_POSTGRESQL:
+                return folder
     return None
+
+
+def _bindir() -> list[Path]:
+    """Where the `pg_config` on PATH says that the programs are."""
+    asks = shutil.which("pg_config")
+    if asks is None:
+        return []
+    asked = subprocess.run([asks, "--bindir"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ASK_SECONDS, check=False)
+    return [Path(asked.stdout.strip())] if asked.returncode == 0 else []
 
 
 def _look_for_fonts() -> Path | None:

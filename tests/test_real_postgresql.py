@@ -1,6 +1,7 @@
 """The PostgreSQL of the tests is a real one: what it has acknowledged outlives a crash, and the loss of the primary."""
 
-import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from tests.real.postgresql import ROLE, SUPERUSER, Cluster, postgresql_cluster, standby_of
 
+ROOT = Path(__file__).resolve().parent.parent
 IMAGES = f"SET ROLE {ROLE}; CREATE TABLE images (name text PRIMARY KEY); INSERT INTO images VALUES ('debian'), ('Alpine')"
 NAMES = "SELECT name FROM images ORDER BY name"
 
@@ -95,14 +97,16 @@ import os, signal
 from tests.real.postgresql import postgresql_cluster
 
 with postgresql_cluster() as cluster:
-    print(cluster.folder, cluster.process.pid, flush=True)
+    print(cluster.folder, cluster.port, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def test_nothing_is_left_where_the_tests_were_killed() -> None:
-    # Whoever holds standard error is waited for, and that is the guard and the server.
-    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True) as killed:
-        said, _ = killed.communicate()
-    folder, pid = said.split()
-    assert killed.returncode < 0
+    # Who cleans up has the same standard error, so that this returns when it has.
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=ROOT, capture_output=True, text=True, check=False)
+    folder, port = killed.stdout.split()
+    assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, "")
+    assert not Path(folder).exists()
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", int(port))):
+        pass

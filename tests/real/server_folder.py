@@ -16,7 +16,7 @@ ROOM = 1 << 30
 
 _USER = "postgres"
 _MEMORY = Path("/dev/shm")  # noqa: S108  a directory of one's own is made in it
-_GUARD = 'read -r _; [ -f "$1/data/postmaster.pid" ] && "$2" stop -s -m immediate -D "$1/data"; rm -rf -- "$1"'
+_GUARD = 'read -r _; [ -f "$1/data/postmaster.pid" ] && "$2" stop -s -m immediate -D "$1/data" 2>/dev/null; rm -rf -- "$1"'
 """Waits until the pipe is closed by whoever made it, or by the end of that process."""
 
 
@@ -53,9 +53,8 @@ def server_folder(*, on_disk: bool) -> Iterator[Path]:
         ["/bin/sh", "-c", _GUARD, "sh", folder, stop],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
         cwd="/",
-        start_new_session=True,  # an interrupt of the tests does not end it
+        start_new_session=True,  # an interrupt of the tests is not for it
         **as_postgres(),
     )
     try:
