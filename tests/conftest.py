@@ -5,6 +5,7 @@ import os
 import pytest
 
 from tests import system
+from tests.engines import engine
 from tests.personas import alice, bob, charlie, house, house_environ, stranger
 from tests.real.fixtures import (
     authority,
@@ -32,6 +33,7 @@ __all__ = [
     "bob",
     "charlie",
     "ecr",
+    "engine",
     "google",
     "google_server",
     "house",

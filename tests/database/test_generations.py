@@ -83,10 +83,11 @@ def test_every_table_that_is_written_is_on_one_of_the_two_lists() -> None:
         written |= set(re.findall(r"""["'](?:UPDATE|DELETE FROM|INSERT INTO) ([\w{}.]+)""", text))
         written |= set(re.findall(r"""\.(?:insert|update)\(\s*f?"(\w+)["']""", text))
     ours = {"installation", "keyring", "migrations", "root_keys"}  # written at the start, and by a rotation
+    engines = {"generations"}  # by the engine itself
     templates = {name for name in written if "{" in name}
     # These stand for tables that are named elsewhere, or in LOUD.
     assert templates == {"{table}", "{table.table}", "{self.kind.table}", "image_{store}"}
-    unknown = {name for name in written - templates if name not in QUIET and name not in LOUD and name not in ours}
+    unknown = {name for name in written - templates if name not in QUIET and name not in LOUD and name not in ours | engines}
     assert unknown == set()
     assert not QUIET & LOUD.keys()
     assert {"agents", "agent_tokens", "sessions", "registry_credentials", "images"} <= written, "the search finds them"
