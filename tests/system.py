@@ -213,6 +213,12 @@ CHROMIUM = Part(
 )
 DOCKER_REGISTRY = Part("docker-registry", "a private registry to pull from", _look_for_docker_registry, "docker-registry", _REGISTRY_BY_GO)
 SKOPEO = Part("skopeo", "the reference agent's pulls", _look_for_skopeo, "skopeo", "brew install skopeo")
-POSTGRESQL = Part("PostgreSQL", "the store of more than one process", _look_for_postgresql, "postgresql", "brew install postgresql@16")
+POSTGRESQL = Part(
+    f"PostgreSQL {OLDEST_POSTGRESQL} or newer",
+    "the store of more than one process",
+    _look_for_postgresql,
+    "postgresql",
+    "brew install postgresql@16",
+)
 FONTS = Part("fonts", "readable screenshots", _look_for_fonts, "fonts-dejavu-core", "(a Mac has its own)")
 PARTS = (CHROMIUM, DOCKER_REGISTRY, SKOPEO, POSTGRESQL, FONTS)

@@ -39,6 +39,7 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 300
 shared_buffers = 32MB
+dynamic_shared_memory_type = mmap
 wal_level = replica
 max_wal_senders = 10
 log_min_messages = warning

@@ -16,8 +16,17 @@ ROOM = 1 << 30
 
 _USER = "postgres"
 _MEMORY = Path("/dev/shm")  # noqa: S108  a directory of one's own is made in it
-_GUARD = 'read -r _; [ -f "$1/data/postmaster.pid" ] && "$2" stop -s -m immediate -D "$1/data" 2>/dev/null; rm -rf -- "$1"'
-"""Waits until the pipe is closed by whoever made it, or by the end of that process."""
+_GUARD = """\
+read -r _
+lock=$1/data/postmaster.pid
+[ -f "$lock" ] && "$2" stop -s -m immediate -D "$1/data" 2>/dev/null
+[ -f "$lock" ] && ipcrm -m "$(sed -n '7s/.* //p' "$lock")"
+rm -rf -- "$1"
+"""
+"""Waits until the pipe is closed by whoever made it, or by the end of that process.
+
+A server that was crashed and not started again leaves a few bytes of shared memory, and their number on the file's seventh line.
+"""
 
 
 class User(TypedDict, total=False):
