@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from webapp.database import Batch
-from webapp.database.connection import HeldConnection
+from webapp.database.engine import MOST_IN_A_BATCH
+from webapp.database.group_commit import GroupCommit
 from webapp.database.sqlite import WriterConnection, url_of
-from webapp.database.writer import MOST_IN_A_BATCH, Writer
+from webapp.database.sqlite_connection import HeldConnection
+from webapp.database.sqlite_engine import SqliteEngine
 from webapp.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +31,8 @@ class Desk:
         self.commits: list[int] = []
         self.opened = 0
         self.disk_is_broken = False
-        self.writer = Writer(self._connect)
+        self.engine = SqliteEngine(url_of(path), self._connect)
+        self.group = GroupCommit(self.engine)
 
     def _connect(self) -> HeldConnection:
         desk = self
@@ -56,7 +59,7 @@ class Desk:
         async def write(batch: Batch) -> None:
             await batch.execute(INSERT, {"id": number, "text": text})
 
-        await self.writer.submit(write)
+        await self.group.submit(write)
 
     def on_disk(self) -> list[int]:
         """The rows that another process sees."""
@@ -69,11 +72,12 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Desk]:
     made = Desk(tmp_path / "store.sqlite3")
-    async with made.writer.transaction() as transaction:
+    async with made.engine.transaction("") as transaction:
         await transaction.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
     made.commits.clear()
     yield made
-    await made.writer.close()
+    await made.group.close()
+    await made.engine.close()
 
 
 @pytest.mark.parametrize(("callers", "commits"), [(1, 1), (100, 1), (MOST_IN_A_BATCH, 1), (2 * MOST_IN_A_BATCH + 1, 3)])
@@ -95,7 +99,7 @@ async def test_those_who_come_a_moment_later_are_waited_for(desk: Desk) -> None:
 
 
 async def test_those_who_come_while_a_page_writes_wait_for_it_and_share_the_next_commit(desk: Desk) -> None:
-    async with desk.writer.transaction() as transaction:
+    async with desk.engine.transaction("") as transaction:
         callers = []
         for number in range(20):
             callers.append(asyncio.create_task(desk.note(number)))
@@ -109,7 +113,7 @@ async def test_those_who_come_while_a_page_writes_wait_for_it_and_share_the_next
 
 @pytest.mark.parametrize(("usual", "is_here"), [(0.0, True), (1.0, False)], ids=["a quick disk", "a slow disk"])
 async def test_nobody_is_told_before_the_row_is_on_the_disk(desk: Desk, *, usual: float, is_here: bool) -> None:
-    desk.writer._usual = usual  # seconds that a batch takes: it decides on which thread the next one is written
+    desk.engine._usual = usual  # seconds that a batch takes: it decides on which thread the next one is written
     seen: list[bool] = []
 
     async def caller(number: int) -> None:
@@ -133,7 +137,7 @@ async def test_each_reads_what_was_committed_last_and_nothing_of_its_own_batch(d
         assert await batch.fetch_one(sql, {"most": 0}) is None
         assert batch.tuples(sql, {"most": 0}) == []
 
-    await asyncio.gather(desk.writer.submit(write), desk.writer.submit(write))
+    await asyncio.gather(desk.group.submit(write), desk.group.submit(write))
     before = {"id": 1, "text": "before"}
     assert reads == [(before, [before], [(1, "before")])] * 2
     assert desk.on_disk() == [1, 2, 3]
@@ -147,10 +151,10 @@ async def test_rows_of_one_kind_are_written_in_the_order_in_which_they_were_said
             await batch.execute("UPDATE notes SET text = text || :letter WHERE id = 1", {"letter": letter})
             batch.insert("notes", ("text", "id"), (letter, ord(letter)))
 
-        return asyncio.ensure_future(desk.writer.submit(write))
+        return asyncio.ensure_future(desk.group.submit(write))
 
     await asyncio.gather(*(add(letter) for letter in "chain"))
-    async with desk.writer.transaction() as transaction:
+    async with desk.engine.transaction("") as transaction:
         assert await transaction.fetch_one("SELECT text FROM notes WHERE id = 1") == {"text": "chain"}
         assert await transaction.fetch_one("SELECT text FROM notes WHERE id = :id", {"id": ord("h")}) == {"text": "h"}
 
@@ -169,8 +173,8 @@ async def test_who_fails_is_told_why_and_leaves_nothing_and_the_others_go_on(des
         await batch.execute(INSERT, {"id": None, "text": "x"})
         batch.on_drop(lambda: told.append("a good one was dropped"))
 
-    together = [desk.writer.submit(good), desk.writer.submit(good)]
-    together.insert(place, desk.writer.submit(failing))
+    together = [desk.group.submit(good), desk.group.submit(good)]
+    together.insert(place, desk.group.submit(failing))
     results = await asyncio.gather(*together, return_exceptions=True)
     assert [str(result) for result in results if result is not None] == ["of its own"]
     assert isinstance(results[place], LookupError)
@@ -192,9 +196,9 @@ async def test_who_fails_when_told_keeps_nobody_from_being_told(desk: Desk, capl
         raise LookupError("of the one who took part")
 
     for done in (failing, told.append, failing, told.append):
-        desk.writer.queue(write, done)
-    desk.writer.queue(refused, failing)
-    desk.writer.queue(refused, told.append)
+        desk.group.queue(write, done)
+    desk.group.queue(refused, failing)
+    desk.group.queue(refused, told.append)
     await desk.note(100)
     assert [str(one) for one in told] == ["of the one who took part", "None", "None"]
     assert len(desk.on_disk()) == 5
@@ -211,10 +215,10 @@ async def test_hooks_say_how_it_ended_and_not_before(desk: Desk) -> None:
 
     desk.disk_is_broken = True
     with pytest.raises(Unavailable):
-        await desk.writer.submit(write)
+        await desk.group.submit(write)
     assert told == [("lost", False)]
     desk.disk_is_broken = False
-    await desk.writer.submit(write)
+    await desk.group.submit(write)
     assert told == [("lost", False), ("kept", True)]
 
 
@@ -243,7 +247,7 @@ async def test_one_row_that_the_database_refuses_fails_the_batch_as_a_whole(desk
 
 
 async def test_who_gives_up_waiting_keeps_nobody_else_waiting(desk: Desk) -> None:
-    async with desk.writer.transaction():
+    async with desk.engine.transaction(""):
         impatient, patient = asyncio.create_task(desk.note(1)), asyncio.create_task(desk.note(2))
         await asyncio.sleep(0)
         impatient.cancel()
@@ -257,16 +261,16 @@ async def test_a_disk_that_is_not_there_yet_is_told_to_all_and_tried_again(tmp_p
     results = await asyncio.gather(desk.note(1), desk.note(2), return_exceptions=True)
     assert {type(result) for result in results} == {Unavailable}
     desk.path.parent.mkdir()
-    async with desk.writer.transaction() as transaction:
+    async with desk.engine.transaction("") as transaction:
         await transaction.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
     await desk.note(3)
-    await desk.writer.close()
+    await desk.group.close()
     assert desk.on_disk() == [3]
 
 
 async def test_closing_lets_those_who_wait_finish(desk: Desk) -> None:
     callers = [asyncio.create_task(desk.note(number)) for number in range(3)]
     await asyncio.sleep(0)
-    await desk.writer.close()
+    await desk.group.close()
     assert desk.on_disk() == [0, 1, 2]
     await asyncio.gather(*callers)

@@ -1,10 +1,8 @@
 """A group commit: the rows of many requests, written in one transaction and with one statement for each kind of row."""
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from webapp.database import sqlite
 from webapp.database.generations import EVERY_ACCOUNT, is_quiet
 from webapp.database.rows import Row, Values
 
@@ -14,18 +12,29 @@ Read = Callable[[str, Values], list[tuple[Any, ...]]]
 ReadRows = Callable[[str, Values], list[Row]]
 """Reads what was committed last."""
 
+Table = tuple[str, tuple[str, ...]]
+"""A table's name, and the columns of it that are inserted."""
+
 
 class Batch:
-    """What one group commit writes. Made by the queue of writes only, which nobody else writes through meanwhile.
+    """What one group commit writes. Made by an engine only; nobody else writes through it meanwhile.
 
     Looks like a `Transaction` to who takes part, with one difference: nothing is written before all have taken part, so that
     what is read is what was committed last.
     """
 
-    def __init__(self, read: Read, read_rows: ReadRows) -> None:
+    def __init__(self, read: Read, read_rows: ReadRows, generation: Callable[[str], int], writer: int = 0) -> None:
         self._read, self._read_rows = read, read_rows
-        self._rows: dict[str, list[Values | tuple[object, ...]]] = {}
-        self._part: list[tuple[str, Values | tuple[object, ...]]] = []
+        self.generation = generation
+        """The generation of an account's rows, as they are read here (`generations.py`)."""
+        self.writer = writer
+        """The number of the connection that writes: no other one has it meanwhile, in no process."""
+        self.statements: dict[str, list[Values]] = {}
+        """What is to be written, by statement; for the engine."""
+        self.inserts: dict[Table, list[tuple[object, ...]]] = {}
+        """What is to be inserted, by table; for the engine."""
+        self._part: list[tuple[str, Values]] = []
+        self._part_inserts: list[tuple[Table, tuple[object, ...]]] = []
         self.changed: set[str] = set()
         """The accounts of what is said to be written, but for what changes nothing that may have been kept (`generations.py`)."""
         self.memo: dict[object, Any] = {}
@@ -50,7 +59,7 @@ class Batch:
 
     def insert(self, table: str, columns: tuple[str, ...], row: tuple[object, ...]) -> None:
         """Insert a row, too: as `execute`, for the rows that every hand-over writes."""
-        self._part.append((sqlite.insert(table, columns), row))
+        self._part_inserts.append(((table, columns), row))
 
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """The first row of what was committed last."""
@@ -86,27 +95,25 @@ class Batch:
         self._dropped.append(callback)
 
     def take(self) -> None:
-        """Keep what was said since the last time; for the queue of writes."""
+        """Keep what was said since the last time; for the engine."""
         for sql, values in self._part:
-            self._rows.setdefault(sql, []).append(values)
+            self.statements.setdefault(sql, []).append(values)
+        for table, row in self._part_inserts:
+            self.inserts.setdefault(table, []).append(row)
         self._part.clear()
+        self._part_inserts.clear()
         self._dropped.clear()
 
     def drop(self) -> None:
-        """Forget what was said since the last time: who said it has failed. For the queue of writes."""
+        """Forget what was said since the last time: who said it has failed. For the engine."""
         self._part.clear()
+        self._part_inserts.clear()
         while self._dropped:
             self._dropped.pop()()
 
     def settle(self, *, committed: bool) -> None:
-        """Tell those who asked how it ended; for the queue of writes."""
+        """Tell those who asked how it ended; for the engine."""
         tell(self._kept, self._lost, committed=committed)
-
-    def commit(self, connection: sqlite3.Connection) -> None:
-        """Write it all and sync it, in the transaction that has begun; for the queue of writes."""
-        for sql, rows in self._rows.items():
-            connection.executemany(sql, rows)
-        connection.execute("COMMIT")
 
 
 def tell(kept: list[Callable[[], None]], lost: list[Callable[[], None]], *, committed: bool) -> None:

@@ -1,110 +1,77 @@
-"""The database as the program sees it: reads from held connections, writes through one queue."""
+"""The database as the program sees it, whatever its engine is."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from webapp.database import sqlite
-from webapp.database.connection import HeldConnection
+from webapp.database.engine import Done, Engine, Write
+from webapp.database.group_commit import GroupCommit
 from webapp.database.rows import Row, Values
+from webapp.database.sqlite_engine import SqliteEngine
 from webapp.database.transaction import AccountTransaction, Transaction, scoped
-from webapp.database.writer import Done, Write, Writer
-
-READERS = 4
 
 
 class Database:
     """An open database. Made by `Database.open`."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._readers: asyncio.LifoQueue[HeldConnection] = asyncio.LifoQueue()
-        self._opened = 0
-        self._now: sqlite.NowReader | None = None
-        self._writer = Writer(lambda: HeldConnection(url, sqlite.WriterConnection, check_same_thread=False))
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._group = GroupCommit(engine)
 
     @classmethod
     async def open(cls, url: str) -> "Database":
-        """Open the database at this URL, made when it is not there. Raises Unavailable."""
-        database = cls(url)
+        """Open the database at this URL; a SQLite file is made when it is not there. Raises Unavailable, ConfigurationError."""
+        engine = SqliteEngine(url)
         try:
-            async with database.transaction():
-                pass  # the writer comes first: it makes the file and sets its journal mode
-            database._now = sqlite.NowReader(url)
-            for _ in range(READERS):
-                reader = HeldConnection(url, sqlite.ReaderConnection)
-                await reader.open()
-                database._opened += 1
-                database._readers.put_nowait(reader)
+            await engine.open()
         except BaseException:
-            await database.close()  # each has a thread, and the process would not end as long as one is there
+            await engine.close()  # on SQLite each connection has a thread, and the process would not end as long as one is there
             raise
-        return database
+        return cls(engine)
 
     async def close(self) -> None:
-        """Close the readers, then the writer, which checkpoints."""
-        while self._opened:
-            self._opened -= 1
-            await (await self._readers.get()).close()
-        if self._now is not None:
-            self._now.close()
-        await self._writer.close()  # the last one, since whoever closes last checkpoints
+        """Let the writes that wait finish, and close the connections."""
+        await self._group.close()
+        await self._engine.close()
 
     async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
         """The first row of what was committed last. Raises Unavailable."""
-        async with self._reader() as reader:
-            return await reader.fetch_one(sql, values)
+        rows = await self.fetch_all(sql, values)
+        return rows[0] if rows else None
 
     async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
         """The rows of what was committed last. Raises Unavailable."""
-        async with self._reader() as reader:
-            return await reader.fetch_all(sql, values)
+        return await self._engine.fetch_all(sql, values or {})
 
     async def fetch_one_now(self, sql: str, values: Values | None = None) -> Row | None:
-        """As `fetch_one`, for the few statements that every hand-over asks: by a key, and on SQLite without leaving the event loop.
-
-        Such a read takes some 10 µs, less than one hop to a thread. Raises Unavailable.
-        """
-        if self._now is None:
-            raise RuntimeError("the database is closed")
-        rows = self._now.fetch_all(sql, values or {})
+        """As `fetch_one`, for the few statements that every machine asks: by a key, and on SQLite without leaving the event loop."""
+        rows = await self.fetch_all_now(sql, values)
         return rows[0] if rows else None
 
     async def fetch_all_now(self, sql: str, values: Values | None = None) -> list[Row]:
         """As `fetch_one_now`, for all of the rows: a handful."""
-        if self._now is None:
-            raise RuntimeError("the database is closed")
-        return self._now.fetch_all(sql, values or {})
+        return await self._engine.fetch_all_now(sql, values or {})
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
-        """A transaction of the one queue of writes; see `Writer.transaction`."""
-        async with self._writer.transaction() as transaction:
+    async def transaction(self, account_id: str = "", *, patient: bool = False) -> AsyncIterator[Transaction]:
+        """A transaction, of this account or of the whole installation; see `Engine.transaction`."""
+        async with self._engine.transaction(account_id, patient=patient) as transaction:
             yield transaction
 
     async def submit(self, write: Write) -> None:
-        """Group commit; see `Writer.submit`."""
-        await self._writer.submit(write)
+        """Group commit; see `GroupCommit.submit`."""
+        await self._group.submit(write)
 
     def queue(self, write: Write, done: Done) -> None:
-        """Group commit for who does not wait; see `Writer.queue`."""
-        self._writer.queue(write, done)
+        """Group commit for who does not wait; see `GroupCommit.queue`."""
+        self._group.queue(write, done)
 
     def generation(self, account_id: str) -> int:
-        """Of the state that the account's rows are in; see `generations.py`."""
-        return self._writer.generations.of(account_id)
+        """Of the state that the account's rows are in, as far as this process knows; see `generations.py`."""
+        return self._engine.generation(account_id)
 
     def account(self, account_id: str) -> "AccountDatabase":
         """The same database, in which no statement runs without this account's id."""
         return AccountDatabase(self, account_id)
-
-    @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[HeldConnection]:
-        reader = await self._readers.get()
-        try:
-            yield reader
-        finally:
-            self._readers.put_nowait(reader)
 
 
 class AccountDatabase:
@@ -124,6 +91,8 @@ class AccountDatabase:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AccountTransaction]:
-        """A transaction whose statements are all bound to the account."""
-        async with self._database.transaction() as transaction:
+        """A transaction whose statements are all bound to the account. Raises RuntimeError for no account."""
+        if not self._account_id:
+            raise RuntimeError("a transaction of an account was begun for no account")
+        async with self._database.transaction(self._account_id) as transaction:
             yield AccountTransaction(transaction, self._account_id)

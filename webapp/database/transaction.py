@@ -1,18 +1,36 @@
 """A transaction of the one queue of writes, as its holder sees it."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from webapp.database.batch import Batch, tell
-from webapp.database.connection import HeldConnection
 from webapp.database.generations import EVERY_ACCOUNT, is_quiet
 from webapp.database.rows import Row, Values
 
 
-class Transaction:
-    """Statements that become true together. Made by `Database.transaction` only."""
+class Statements(Protocol):
+    """A connection of an engine, in a transaction."""
 
-    def __init__(self, connection: HeldConnection) -> None:
+    async def execute(self, sql: str, values: Values | None = None) -> None:
+        """Run a statement for its effect. Raises DuplicateKey, Unavailable."""
+
+    async def execute_all(self, statements: Sequence[str]) -> None:
+        """Run statements without values, one after the other. Raises as `execute`."""
+
+    async def fetch_one(self, sql: str, values: Values | None = None) -> Row | None:
+        """Run a statement and return its first row. Raises as `execute`."""
+
+    async def fetch_all(self, sql: str, values: Values | None = None) -> list[Row]:
+        """Run a statement and return its rows. Raises as `execute`."""
+
+
+class Transaction:
+    """Statements that become true together. Made by an engine only."""
+
+    def __init__(self, connection: Statements, writer: int = 0) -> None:
         self._connection = connection
+        self.writer = writer
+        """The number of the connection that writes: no other one has it meanwhile, in no process."""
         self._kept: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
         self.changed: set[str] = set()
@@ -52,7 +70,7 @@ class Transaction:
         self._lost.append(callback)
 
     def settle(self, *, committed: bool) -> None:
-        """Tell those who asked how it ended; for the queue of writes."""
+        """Tell those who asked how it ended; for the engine."""
         tell(self._kept, self._lost, committed=committed)
 
 

@@ -117,7 +117,7 @@ class ProvisionRepository:
         Raises UnknownToken, or RefusedToken for one that is known and not valid.
         """
         self._asked.pop(token.accessor, None)
-        known = self._kept.get(token.accessor, self._database.generation)
+        known = self._kept.get(token.accessor, batch.generation)
         if known is None:
             row = self._read(batch, token.accessor)
             if row is None:
@@ -132,7 +132,7 @@ class ProvisionRepository:
         if intended.used_at is None:
             batch.note(_USED, {"now": self._clock(), "account_id": account_id, "id": owner, "accessor": token.accessor})
         else:
-            self._kept.keep(token.accessor, known, self._database.generation(account_id))
+            self._kept.keep(token.accessor, known, batch.generation(account_id))
         return known
 
     def _read(self, batch: Batch, accessor: str) -> tuple[Any, ...] | None:

@@ -1,0 +1,58 @@
+"""What the program asks of a database engine, and which one a URL means."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from webapp.database.batch import Batch
+from webapp.database.rows import Row, Values
+from webapp.database.transaction import Transaction
+
+Write = Callable[[Batch], Awaitable[None] | None]
+"""Takes part in a batch: reads, and says what to write. It may be asked again: what it does beside that has to bear it."""
+
+Done = Callable[[Exception | None], None]
+"""Is told once how that ended: with None when it is committed and synced."""
+
+Taken = tuple[Write, Done]
+
+MOST_IN_A_BATCH = 256
+
+
+class Group(Protocol):
+    """Those who wait for the next batch."""
+
+    async def take(self) -> Sequence[Taken]:
+        """Those who are in this batch: called once its turn has come, so that who came meanwhile is in it, too."""
+
+    def fails(self, taken: Taken, error: Exception) -> None:
+        """Have this one take no part after all, and tell it why; the others go on."""
+
+
+class Engine(Protocol):
+    """An engine's connections: some that read, and what writes."""
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable, ConfigurationError."""
+
+    async def close(self) -> None:
+        """Close all connections, the one that writes last."""
+
+    async def fetch_all(self, sql: str, values: Values) -> list[Row]:
+        """The rows of what was committed last. Raises Unavailable."""
+
+    async def fetch_all_now(self, sql: str, values: Values) -> list[Row]:
+        """As `fetch_all`, for the few statements that every machine asks, by a key. Raises Unavailable."""
+
+    def transaction(self, account_id: str, *, patient: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction of this account, or of no account (""): committed and synced at the end, rolled back on any exception.
+
+        Two of one account never run at a time, and one of no account runs alone; `patient` ones may take long.
+        Raises Unavailable when it cannot begin or commit.
+        """
+
+    async def commit(self, group: Group) -> None:
+        """Write one batch, and return when it is committed and synced. Raises for all of the batch; then nobody knows that it was."""
+
+    def generation(self, account_id: str) -> int:
+        """The account's generation, as far as this process knows; see `generations.py`."""
