@@ -2,16 +2,19 @@
 
 `python -m tests.supervised COUNT KIND`. Each line on standard output is a worker's pid and what it does, or the announcement. The kinds:
 `waits` ends when it is told to; `stubborn` does not end in order, only at once; `deaf` not even so; `refuses` has a wrong setting;
-`fails` has a fault; `unavailable` cannot begin now.
+`fails` has a fault; `unavailable` cannot begin now; `listens:PORT` tells every client its pid.
 """
 
 import asyncio
 import os
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 from webapp.errors import ConfigurationError, Unavailable
+from webapp.listening import bound, own_sockets
 from webapp.log import set_up_logging
 from webapp.processes import Parent, supervise
 
@@ -32,9 +35,26 @@ async def _wait(kind: str, parent: Parent) -> None:
             told.set()
 
     with parent.heard_by(end):
-        parent.ready(f"{os.getpid()} announced\n")
         say("begins")
+        parent.ready(f"{os.getpid()} announced\n")
         await told.wait()
+
+
+def listen(port: int, sockets: Sequence[socket.socket], parent: Parent) -> None:
+    with own_sockets("127.0.0.1", port, sockets) as own:
+        asyncio.run(_listen(own, parent))
+
+
+async def _listen(own: list[socket.socket], parent: Parent) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{os.getpid()}\n".encode())
+        await reader.read()
+        writer.close()
+
+    async with AsyncExitStack() as stack:
+        for each in own:
+            await stack.enter_async_context(await asyncio.start_server(answer, sock=each))
+        await _wait("waits", parent)
 
 
 def refuse(parent: Parent) -> None:
@@ -66,15 +86,14 @@ def say(what: str) -> None:
 def main() -> int:
     """Supervise; the exit status is the command line's."""
     set_up_logging("info")
-    count, kind = sys.argv[1:]
+    count, (kind, _, port) = int(sys.argv[1]), sys.argv[2].partition(":")
+    run = partial(supervise, announce=lambda text: void(os.write(1, text.encode())), delays=DELAYS, early_seconds=EARLY_SECONDS)
     try:
-        supervise(
-            WORKERS[kind],
-            int(count),
-            announce=lambda text: void(os.write(1, text.encode())),
-            delays=DELAYS,
-            early_seconds=EARLY_SECONDS,
-        )
+        if kind == "listens":
+            with bound("127.0.0.1", int(port), several=True) as sockets:
+                run(partial(listen, int(port), sockets), count, listeners=sockets)
+        else:
+            run(WORKERS[kind], count)
     except ConfigurationError as error:
         os.write(1, f"refused: {error}\n".encode())
         return os.EX_CONFIG

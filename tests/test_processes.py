@@ -4,9 +4,11 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from e2e.server import run
+from tests.real.process import free_port
 
 PATIENCE_SECONDS = 20
 
@@ -172,6 +175,7 @@ def test_a_wrong_setting_ends_all_and_is_said_once(tmp_path: Path) -> None:
         ("fails", "CRITICAL webapp[{pid}]: the program ends with an error that nobody foresaw", os.EX_SOFTWARE),
         ("unavailable", "ERROR webapp.processes[{pid}]: The disk is full.", os.EX_TEMPFAIL),
     ],
+    ids=["fault", "not-now"],
 )
 def test_one_that_cannot_begin_is_tried_again_with_longer_waits(tmp_path: Path, kind: str, line: str, status: int) -> None:
     with supervised(tmp_path, 4, kind) as program:
@@ -182,6 +186,41 @@ def test_one_that_cannot_begin_is_tried_again_with_longer_waits(tmp_path: Path, 
         assert all(line.format(pid=pid) in program.log for pid, _ in found)
         program.process.terminate()
         assert program.ends() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not spread connections over the sockets of a port")
+def test_connections_are_spread_over_all(tmp_path: Path) -> None:
+    port = free_port()
+    with supervised(tmp_path, 4, f"listens:{port}") as program, contextlib.ExitStack() as stack:
+        pids = program.have_begun(4)
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)) for _ in range(64)]
+        answered = Counter(int(client.makefile("rb").readline()) for client in clients)
+        assert answered.keys() == {*pids}
+        assert max(answered.values()) < 40, "of 64; 16 is what is to be expected, and this is 7 standard deviations away"
+
+
+def test_a_port_on_which_others_share_is_refused_as_any_that_is_taken(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "second").mkdir()
+    with supervised(tmp_path, 2, f"listens:{port}") as program:
+        program.have_begun(2)
+        with supervised(tmp_path / "second", 2, f"listens:{port}") as second:
+            assert second.ends() == os.EX_CONFIG
+            assert second.lines == [
+                f"refused: WEBAPP_PORT: another program listens on 127.0.0.1 port {port}. Choose another port, or stop that program."
+            ]
+
+
+def test_nobody_waits_at_the_port_while_they_end(tmp_path: Path) -> None:
+    port = free_port()
+    with supervised(tmp_path, 2, f"listens:{port}") as program:
+        program.have_begun(2)
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS):
+            pass
+        program.process.terminate()
+        assert program.ends() == 0
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
 
 
 def test_sqlite_is_one_process(tmp_path: Path) -> None:

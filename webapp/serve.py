@@ -1,7 +1,6 @@
 """`registry-credentials serve`: the web server, with the store and the control socket around it, in one process or several."""
 
 import asyncio
-import errno
 import gc
 import signal
 import socket
@@ -18,6 +17,7 @@ from webapp.app import create_app
 from webapp.control import control_socket, store_here
 from webapp.errors import ConfigurationError
 from webapp.http_protocol import HttpProtocol
+from webapp.listening import bound, cannot_listen, own_sockets
 from webapp.log import set_up_logging
 from webapp.processes import Parent, supervise
 from webapp.settings import Settings
@@ -27,7 +27,6 @@ from webapp.vault.hygiene import forbid_core_dumps
 _SHUTDOWN_SECONDS = 5
 _KEEP_ALIVE_SECONDS = 65  # longer than a proxy in front waits, so that it is the proxy that lets go first
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_LINUX = sys.platform == "linux"
 
 
 def serve(settings: Settings) -> int:
@@ -35,7 +34,7 @@ def serve(settings: Settings) -> int:
     forbid_core_dumps()
     set_up_logging(settings.log_level)
     tls = _tls(settings)  # made once: a client may resume at any process the session that it began at another
-    with _bound(settings) as sockets:
+    with bound(settings.host, settings.port, several=settings.processes > 1) as sockets:
         if settings.processes == 1:
             _run(settings, tls, sockets, None)
         else:
@@ -46,7 +45,7 @@ def serve(settings: Settings) -> int:
 def _work(settings: Settings, tls: ssl.SSLContext | None, sockets: list[socket.socket], parent: Parent) -> None:
     """Be one process of several."""
     forbid_core_dumps()
-    with _own(settings, sockets) as own:
+    with own_sockets(settings.host, settings.port, sockets) as own:
         _run(settings, tls, own, parent)
 
 
@@ -84,7 +83,7 @@ async def _serve(settings: Settings, tls: ssl.SSLContext | None, sockets: list[s
             try:
                 await server.serve(sockets=sockets)
             except OSError as error:
-                raise _cannot_listen(settings, error) from None
+                raise cannot_listen(settings.host, settings.port, error) from None
 
 
 def _config(settings: Settings, store: Store, tls: ssl.SSLContext | None) -> uvicorn.Config:
@@ -123,82 +122,6 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
             f" with its private key, in PEM and without a passphrase ({reason})."
         ) from None
     return context
-
-
-@contextmanager
-def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
-    """A socket for each address of the host, bound before anything is opened. Raises ConfigurationError."""
-    sockets: list[socket.socket] = []
-    try:
-        refused: OSError | None = None
-        try:
-            addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except OSError as error:
-            raise _cannot_listen(settings, error) from None
-        for family, kind, protocol, _, address in dict.fromkeys(addresses):
-            try:
-                sockets.append(_bind(family, kind, protocol, address))
-                if settings.processes > 1 and _LINUX:
-                    # Only now, so that a port on which another program listens is refused even where that one would share it.
-                    sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            except OSError as error:
-                # `localhost` may name ::1 on a machine without IPv6; another process on one of them is an error.
-                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                    raise _cannot_listen(settings, error) from None
-                refused = error
-        if refused is not None and not sockets:
-            raise _cannot_listen(settings, refused)
-        yield sockets
-    finally:
-        for each in sockets:
-            each.close()
-
-
-@contextmanager
-def _own(settings: Settings, bound: list[socket.socket]) -> Iterator[list[socket.socket]]:
-    """The sockets on which one process of several listens: on Linux its own, elsewhere those that all have.
-
-    Where all wait at one socket the first to wake takes nearly all of a burst: of 64 connections one of four processes got none, and of 8
-    one got all. Linux spreads connections over the sockets of a port (SO_REUSEPORT in socket(7)); other systems do not.
-    """
-    if not _LINUX:
-        yield bound
-        return
-    own: list[socket.socket] = []
-    try:
-        for each in bound:
-            try:
-                own.append(_bind(each.family, each.type, each.proto, each.getsockname(), shared=True))
-            except OSError as error:
-                raise _cannot_listen(settings, error) from None
-        yield own
-    finally:
-        for each in own:
-            each.close()
-
-
-def _bind(family: int, kind: int, protocol: int, address: tuple[object, ...], *, shared: bool = False) -> socket.socket:
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _cannot_listen(settings: Settings, error: OSError) -> ConfigurationError:
-    where = f"{settings.host} port {settings.port}"
-    if error.errno == errno.EADDRINUSE:
-        return ConfigurationError(f"WEBAPP_PORT: another program listens on {where}. Choose another port, or stop that program.")
-    if error.errno == errno.EACCES:
-        return ConfigurationError(f"WEBAPP_PORT: this user may not listen on {where}. Choose a port of 1024 or more.")
-    return ConfigurationError(f"WEBAPP_HOST: listening on {where} is not possible ({error.strerror or error}).")
 
 
 def _setup_link(store: Store) -> str:
