@@ -24,6 +24,7 @@ from tests.real.fixtures import (
     google_server,
     htpasswd_registry,
     open_registry,
+    postgresql,
     tls_registry,
     token_registry,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "google_server",
     "htpasswd_registry",
     "open_registry",
+    "postgresql",
     "tls_registry",
     "token_registry",
 ]

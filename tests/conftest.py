@@ -5,6 +5,7 @@ import os
 import pytest
 
 from tests import system
+from tests.engines import engine
 from tests.personas import alice, bob, charlie, house, house_environ, stranger
 from tests.real.fixtures import (
     authority,
@@ -17,6 +18,7 @@ from tests.real.fixtures import (
     google_server,
     htpasswd_registry,
     open_registry,
+    postgresql,
     tls_registry,
     token_registry,
 )
@@ -31,12 +33,14 @@ __all__ = [
     "bob",
     "charlie",
     "ecr",
+    "engine",
     "google",
     "google_server",
     "house",
     "house_environ",
     "htpasswd_registry",
     "open_registry",
+    "postgresql",
     "stranger",
     "tls_registry",
     "token_registry",

@@ -4,7 +4,6 @@ alice owns the account (admin); bob is of her team and only looks (viewer); char
 another account. `house` is an async fixture: everything in a test runs in one event loop.
 """
 
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -16,13 +15,11 @@ import pytest
 from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
+from tests.engines import Engine
 from webapp.accounts.member import member_mac
 from webapp.actor import Actor
 from webapp.app import create_app
 from webapp.clock import HOUR
-from webapp.database import Database
-from webapp.database.migrations import migrate
-from webapp.database.sqlite import path_of, url_of
 from webapp.ids import new_id
 from webapp.settings import Settings
 from webapp.store import Store, open_store
@@ -136,21 +133,6 @@ class House:
         return [dict(row) for row in await self.store.database.fetch_all("SELECT * FROM audit_log ORDER BY seq")]
 
 
-_MIGRATED: list[bytes] = []
-
-
-async def migrated() -> bytes:
-    """A database in which nothing is yet but what the migrations make: they take more time than most of the tests."""
-    if not _MIGRATED:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "migrated.sqlite3")
-            database = await Database.open(url_of(path))
-            await migrate(database, lambda: START)
-            await database.close()
-            _MIGRATED.append(path.read_bytes())  # noqa: ASYNC240  once in a process
-    return _MIGRATED[0]
-
-
 def settings_in(folder: Path, **environ: str) -> Settings:
     """Settings for a store of the test's own."""
     return Settings.from_environ({"WEBAPP_DATA_DIR": str(folder / "data"), **environ})
@@ -163,15 +145,14 @@ def house_environ() -> dict[str, str]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, anyio_backend: str, house_environ: dict[str, str]) -> AsyncIterator[House]:
+async def house(tmp_path: Path, anyio_backend: str, engine: Engine, house_environ: dict[str, str]) -> AsyncIterator[House]:
     """The application, running, with alice, bob and charlie in it."""
     clock = TestClock()
     acme, other = new_id(), new_id()
     async with AsyncExitStack() as stack:
-        settings = settings_in(tmp_path, **house_environ)
+        settings = settings_in(tmp_path, **house_environ, WEBAPP_DATABASE_URL=await engine.migrated_url())
         settings.make_data_dir()
-        path_of(settings.database_url).write_bytes(await migrated())
-        store = await stack.enter_async_context(open_store(settings, clock=clock))
+        store = await stack.enter_async_context(open_store(settings, clock=clock, first=True))
         app = create_app(settings, store=store)
         await stack.enter_async_context(app.router.lifespan_context(app))
         built = House(

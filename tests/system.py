@@ -1,10 +1,12 @@
 """The programs of the operating system that tests run for real: where each one is, and how to get one that is missing.
 
-`chromium()`, `docker_registry()` and `skopeo()` return a program's path. Where it is missing the test that asked is skipped, with the line
-that installs it; where `CI` is set it fails, so that a green run there has run everything. `tools/system_packages.py` has the same list.
+`chromium()`, `docker_registry()` and `skopeo()` return a program's path, `postgresql()` the folder of its programs. Where it is missing the
+test that asked is skipped, with the line that installs it; where `CI` is set it fails, so that a green run there has run everything.
+`tools/system_packages.py` has the same list.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +17,15 @@ from pathlib import Path
 from typing import NoReturn
 
 ASK_SECONDS = 30
+OLDEST_POSTGRESQL = 15
 
 _MAC_BROWSERS = ("/Applications/Chromium.app/Contents/MacOS/Chromium", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 _GOOGLE_CHROME = (
     "Google Chrome's .deb from https://www.google.com/chrome/ (Ubuntu's own chromium is a snap, which cannot see the profile that a test"
     " makes in /tmp); any other Chromium: CHROMIUM=/path/to/it"
 )
+_HOMEBREW = ("/opt/homebrew/opt", "/usr/local/opt")
+_POSTGRESQL_PROGRAMS = ("initdb", "postgres", "pg_basebackup", "pg_ctl", "pg_dump", "psql")
 _HEADLESS = "chromium-headless-shell"
 """Chromium without what shows windows: the journeys take little more than half as long."""
 _REGISTRY_BY_GO = "go install github.com/distribution/distribution/v3/cmd/registry@latest  (and its folder on PATH)"
@@ -83,6 +88,11 @@ def skopeo() -> Path:
     return _wanted(SKOPEO)
 
 
+def postgresql() -> Path:
+    """The folder with `initdb`, `postgres`, `pg_basebackup`, `pg_ctl`, `pg_dump` and `psql`, of version `OLDEST_POSTGRESQL` or newer."""
+    return _wanted(POSTGRESQL)
+
+
 @cache
 def system() -> str:
     """`debian`, `ubuntu` (and what is made of it), `mac` or `other`; from os-release(5)."""
@@ -107,11 +117,16 @@ def _program(*names: str) -> Path | None:
 
 
 def _runs(program: str) -> bool:
+    return _version(program) is not None
+
+
+def _version(program: str) -> str | None:
+    """What it says of its version, or None where it does not run."""
     try:
         asked = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return asked.returncode == 0
+        return None
+    return asked.stdout.decode(errors="replace") if asked.returncode == 0 else None
 
 
 def _apt_has(package: str) -> bool:
@@ -150,6 +165,28 @@ def _look_for_skopeo() -> Path | None:
     return _program("skopeo")
 
 
+def _look_for_postgresql() -> Path | None:
+    """The one on PATH, else the newest; Debian's is on PATH only where somebody has put it there."""
+    on_path = [Path(program).resolve().parent for name in ("postgres", "initdb") if (program := shutil.which(name))]
+    installed = [*Path("/usr/lib/postgresql").glob("*/bin"), *(bin_ for opt in _HOMEBREW for bin_ in Path(opt).glob("postgresql@*/bin"))]
+    installed.sort(key=lambda folder: [int(number) for number in re.findall(r"\d+", folder.parent.name)], reverse=True)
+    for folder in (*on_path, *_bindir(), *installed):
+        if all((folder / name).is_file() for name in _POSTGRESQL_PROGRAMS):
+            said = re.search(r"PostgreSQL\)? (\d+)", _version(str(folder / "postgres")) or "")
+            if said is not None and int(said[1]) >= OLDEST_POSTGRESQL:
+                return folder
+    return None
+
+
+def _bindir() -> list[Path]:
+    """Where the `pg_config` on PATH says that the programs are."""
+    asks = shutil.which("pg_config")
+    if asks is None:
+        return []
+    asked = subprocess.run([asks, "--bindir"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ASK_SECONDS, check=False)
+    return [Path(asked.stdout.strip())] if asked.returncode == 0 else []
+
+
 def _look_for_fonts() -> Path | None:
     """Any TrueType font; a Mac has its own."""
     if sys.platform == "darwin":
@@ -176,5 +213,6 @@ CHROMIUM = Part(
 )
 DOCKER_REGISTRY = Part("docker-registry", "a private registry to pull from", _look_for_docker_registry, "docker-registry", _REGISTRY_BY_GO)
 SKOPEO = Part("skopeo", "the reference agent's pulls", _look_for_skopeo, "skopeo", "brew install skopeo")
+POSTGRESQL = Part("PostgreSQL", "the store of more than one process", _look_for_postgresql, "postgresql", "brew install postgresql@16")
 FONTS = Part("fonts", "readable screenshots", _look_for_fonts, "fonts-dejavu-core", "(a Mac has its own)")
-PARTS = (CHROMIUM, DOCKER_REGISTRY, SKOPEO, FONTS)
+PARTS = (CHROMIUM, DOCKER_REGISTRY, SKOPEO, POSTGRESQL, FONTS)

@@ -40,7 +40,7 @@ FOUNDATION = {
 WEB = {"web"}
 SLICES = {"accounts", "agents", "audit", "credentials", "encryption", "images", "provisioning", "secrets"}
 TOP = {
-    *("__main__", "app", "audit_commands", "backup", "check", "cli", "command", "commands", "control", "http_protocol"),
+    *("__main__", "app", "audit_commands", "backup", "check", "cli", "command", "commands", "control", "first_start", "http_protocol"),
     *("listening", "processes", "restore", "rotation", "sealed_values", "serve", "store", "terminal"),
 }
 AGENT = {"reference_agent"}
@@ -61,6 +61,7 @@ ONLY_IN = {
     "sqlalchemy": ["webapp.database.*"],
     "sqlite3": ["webapp.database.*"],
     "aiosqlite": ["webapp.database.*"],
+    "asyncpg": ["webapp.database.*"],
     "boto3": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "botocore": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "google": ["webapp.credentials.google_tokens"],

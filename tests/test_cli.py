@@ -119,7 +119,7 @@ def test_alone_it_says_where_the_new_root_key_is_and_only_a_token_goes_to_standa
     ("name", "value"),
     [
         ("WEBAPP_PORT", "eight"),
-        ("WEBAPP_DATABASE_URL", "postgresql://ana:hunter2@db.example.com/store"),
+        ("WEBAPP_DATABASE_URL", "mysql://ana:hunter2@db.example.com/store"),
         ("WEBAPP_HOST", "192.0.2.1"),
         ("WEBAPP_PUBLIC_URL", "http://keys.example.com"),
         ("WEBAPP_ROOT_KEY_FILE", "data/root.key"),

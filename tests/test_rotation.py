@@ -14,7 +14,7 @@ from tests.test_chain import is_whole
 from webapp import rotation
 from webapp.command import DONE, REFUSED, Command
 from webapp.commands import execute
-from webapp.database import PLACE, Row
+from webapp.database import Row
 from webapp.errors import ConfigurationError, Conflict, Unavailable
 from webapp.rotation import rewrap_root, rotate
 from webapp.sealed_values import SEALED_TABLES, SealedTable
@@ -133,7 +133,7 @@ async def test_values_are_read_in_the_order_in_which_they_lie_and_nothing_is_sor
     await furnish(house, alice, 1)
     for table in TABLES:
         plan = await house.store.database.fetch_all(
-            f"EXPLAIN QUERY PLAN SELECT {PLACE}, id, sealed FROM {table} WHERE kek_id = 1 AND {PLACE} > 5 ORDER BY {PLACE} LIMIT 50"
+            f"EXPLAIN QUERY PLAN SELECT rowid, id, sealed FROM {table} WHERE kek_id = 1 AND rowid > 5 ORDER BY rowid LIMIT 50"
         )
         assert [row["detail"] for row in plan] == [f"SEARCH {table} USING INDEX {table}_kek (kek_id=? AND rowid>?)"]
 

@@ -197,9 +197,11 @@ def test_the_database_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "text",
     [
-        "postgresql://ana:hunter2@db.example.com/store",
-        "postgresql+asyncpg://ana:hunter2@db.example.com/store",
+        "postgresql://ana:hunter2@db.example.com/",
+        "postgresql://ana:hunter2@[db.example.com/store",
+        "postgresql://ana:hun ter2@db.example.com/store",
         "mysql://ana:hunter2@db.example.com/store",
+        "postgresql+asyncpg://ana:hunter2@db.example.com/store",
         "postgresql:hunter2",
         "sqlite://hunter2/store.db",
         "sqlite:///",
@@ -212,7 +214,7 @@ def test_the_database_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_it_refuses_another_database_and_never_quotes_the_url(text: str, tmp_path: Path) -> None:
     line = refusal(WEBAPP_DATABASE_URL=text)
     assert line.startswith("WEBAPP_DATABASE_URL: ")
-    assert "sqlite:///PATH" in line
+    assert "sqlite:///PATH" in line or "postgresql://USER:PASSWORD@HOST:PORT/DATABASE" in line
     (tmp_path / "url").write_text(text + "\n")
     from_file = refusal(WEBAPP_DATABASE_URL_FILE=str(tmp_path / "url"))
     assert from_file.startswith("WEBAPP_DATABASE_URL_FILE: ")

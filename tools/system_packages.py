@@ -8,11 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.system import PARTS, Part, apt_packages, found, how_to_install
+
+_CLUSTERS = Path("/etc/postgresql")
+"""Where Debian has a folder VERSION/NAME for each cluster."""
 
 
 def main() -> int:
@@ -20,13 +24,14 @@ def main() -> int:
     missing = _missing()
     as_root = _as_root()
     if apt_packages(missing) and as_root is not None:
+        had_clusters = any(_CLUSTERS.glob("*/*"))
         _apt(as_root, "update")
         packages = apt_packages(missing)  # which there are, apt knows only now
         print("Installing what the tests run for real:", " ".join(packages), flush=True)
         _apt(as_root, "install", "--yes", "--no-install-recommends", *packages)
-        if "docker-registry" in packages and Path("/run/systemd/system").is_dir():
-            # The package starts a registry of its own on port 5000, open to all; the tests start theirs.
-            _run([*as_root, "systemctl", "disable", "--now", "docker-registry"])
+        if Path("/run/systemd/system").is_dir():
+            for service in services_to_stop(packages, had_clusters=had_clusters):
+                _run([*as_root, "systemctl", "disable", "--now", service])
         found.cache_clear()
         missing = _missing()
     if missing:
@@ -34,6 +39,15 @@ def main() -> int:
         for line in how_to_install(missing):
             print(f"  {line}")
     return 0
+
+
+def services_to_stop(installed: Iterable[str], *, had_clusters: bool) -> list[str]:
+    """What these packages started of their own, while the tests start theirs; never a PostgreSQL that was there before.
+
+    docker-registry listens on port 5000, open to all; postgresql makes a cluster `main` and listens on port 5432.
+    """
+    stopped = {"docker-registry": True, "postgresql": not had_clusters}
+    return [package for package in installed if stopped.get(package)]
 
 
 def _missing() -> list[Part]:

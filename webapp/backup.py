@@ -11,6 +11,7 @@ from pathlib import Path
 from webapp.actor import Actor
 from webapp.chain import Event
 from webapp.command import Progress, Refusal
+from webapp.database import is_postgresql
 from webapp.database.copies import copy_into, put_in_place
 from webapp.database.space import LEAST_FREE
 from webapp.database.sqlite import path_of
@@ -33,6 +34,8 @@ async def backup(store: Store, actor: Actor, path: Path, progress: Progress) -> 
 
     The audit log's row about it is committed first, and so in it. Raises Refusal, CopyFailed, Unavailable.
     """
+    if is_postgresql(store.settings.database_url):
+        raise Refusal("The store is in PostgreSQL: back it up with pg_dump, as docs/operations.md says.")
     database = path_of(store.settings.database_url)
     await asyncio.to_thread(_refuse, path, database)
     event = Event("store.backup", "backup", "", path.name, detail=f"to {path}"[:500])

@@ -5,6 +5,7 @@ other. The reading end, the page, is the slice `audit/`. The MAC of a row is ove
 before it and over the row itself, so that none can be changed, left out or moved unseen.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +14,7 @@ import orjson
 
 from webapp.actor import Actor
 from webapp.clock import Clock
-from webapp.database import AccountTransaction, Batch, Database, Row, Transaction, Values
+from webapp.database import AccountTransaction, Batch, Database, Row, Transaction, Values, Writer
 from webapp.vault import Vault
 
 FIRST_MAC = bytes(32)
@@ -51,20 +52,26 @@ class _Head:
 
 
 class AuditChain:
-    """Appends to one chain, the first of which is named after the installation; its head moves only with a commit."""
+    """Appends to the chains of this process's writers; a head moves only with a commit.
+
+    The first writer's chain has this name: the installation's, or the one that was given to it by the last restore.
+    """
 
     def __init__(self, database: Database, vault: Vault, clock: Clock, name: str = "") -> None:
         self.name = name or vault.instance_id
         self._database = database
         self._vault = vault
         self._clock = clock
-        self._head: _Head | None = None
-        self._pending: tuple[Transaction | Batch, _Head] | None = None
+        self._heads: dict[int, tuple[Writer, _Head]] = {}  # what was committed last, by the writer's number
+        self._pending: dict[int, tuple[Transaction | Batch, _Head]] = {}
+        self.appended = 0
+        """How many rows this process has committed."""
 
-    @property
-    def last(self) -> int:
-        """The number of the last row that was committed; 0 when this process has committed none, or does not know."""
-        return 0 if self._head is None else self._head.seq
+    def of_writer(self, number: int) -> str:
+        """The chain that the writer with this number appends to: its own, so that no row is fought over."""
+        if number == 0:
+            return self.name
+        return hashlib.sha256(f"{self.name} {number}".encode()).hexdigest()[: len(self.name)]
 
     async def append(self, transaction: Transaction | AccountTransaction | Batch, actor: Actor, event: Event) -> int:
         """Write the event's row in the caller's transaction or batch. Returns its number in the chain. Raises Unavailable."""
@@ -73,21 +80,23 @@ class AuditChain:
             return self.add(whole, actor, event, self._clock())
         head = self._pending_in(whole)
         if head is None:
-            head = self._begin(whole, self._head or self._head_of(await whole.fetch_one(_LAST, {"chain": self.name})))
+            head = self._kept_head(whole.writer) or self._head_of(whole.writer, await whole.fetch_one(_LAST, self._last_of(whole.writer)))
+            self._begin(whole)
         row, mac = self._row(head, actor, event, self._clock())
         await whole.execute(_INSERT, dict(zip(_ALL, (*row, head.mac, mac), strict=True)))
-        self._pending = (whole, _Head(head.chain, head.seq + 1, mac))
+        self._pending[whole.writer.number] = (whole, _Head(head.chain, head.seq + 1, mac))
         return head.seq + 1
 
     def add(self, batch: Batch, actor: Actor, event: Event, at: int) -> int:
         """As `append`, to a batch; `at` is when it was, in Unix milliseconds."""
         head = self._pending_in(batch)
         if head is None:
-            head = self._begin(batch, self._head or self._head_of(batch.row(_LAST, {"chain": self.name})))
+            head = self._kept_head(batch.writer) or self._head_of(batch.writer, batch.row(_LAST, self._last_of(batch.writer)))
+            self._begin(batch)
         row, mac = self._row(head, actor, event, at)
         batch.insert("audit_log", _ALL, (*row, head.mac, mac))
         batch.on_drop(lambda: self._go_back(batch, head))
-        self._pending = (batch, _Head(head.chain, head.seq + 1, mac))
+        self._pending[batch.writer.number] = (batch, _Head(head.chain, head.seq + 1, mac))
         return head.seq + 1
 
     async def append_and_commit(self, actor: Actor, event: Event, statements: Sequence[tuple[str, Values]] = ()) -> None:
@@ -114,28 +123,41 @@ class AuditChain:
 
     def _pending_in(self, transaction: Transaction | Batch) -> _Head | None:
         """The head as this transaction has moved it; None before it has."""
-        return self._pending[1] if self._pending is not None and self._pending[0] is transaction else None
+        pending = self._pending.get(transaction.writer.number)
+        return pending[1] if pending is not None and pending[0] is transaction else None
 
-    def _begin(self, transaction: Transaction | Batch, head: _Head) -> _Head:
-        transaction.on_commit(self._keep)
-        transaction.on_abandon(self._forget)
-        return head
+    def _begin(self, transaction: Transaction | Batch) -> None:
+        transaction.on_commit(lambda: self._keep(transaction))
+        transaction.on_abandon(lambda: self._forget(transaction.writer))
 
-    def _head_of(self, row: Row | None) -> _Head:
-        return _Head(self.name, 0, FIRST_MAC) if row is None else _Head(self.name, row["seq"], row["mac"])
+    def _kept_head(self, writer: Writer) -> _Head | None:
+        """The head that this writer has committed last; None for a new connection with that number: another one may have had it between."""
+        kept = self._heads.get(writer.number)
+        return kept[1] if kept is not None and kept[0] is writer else None
 
-    def _keep(self) -> None:
-        if self._pending is not None:
-            self._head = self._pending[1]
-        self._pending = None
+    def _last_of(self, writer: Writer) -> Values:
+        return {"chain": self.of_writer(writer.number)}
+
+    def _head_of(self, writer: Writer, row: Row | None) -> _Head:
+        chain = self.of_writer(writer.number)
+        return _Head(chain, 0, FIRST_MAC) if row is None else _Head(chain, row["seq"], row["mac"])
+
+    def _keep(self, transaction: Transaction | Batch) -> None:
+        number = transaction.writer.number
+        if (pending := self._pending_in(transaction)) is not None:
+            kept = self._kept_head(transaction.writer)
+            self.appended += pending.seq - kept.seq if kept is not None else 1
+            self._heads[number] = transaction.writer, pending
+        self._pending.pop(number, None)
 
     def _go_back(self, batch: Batch, head: _Head) -> None:
         # Who wrote the row has failed, and its batch goes on without it: the next row follows the one before.
-        self._pending = (batch, head)
+        self._pending[batch.writer.number] = (batch, head)
 
-    def _forget(self) -> None:
+    def _forget(self, writer: Writer) -> None:
         # Whether the rows are there is known to the database alone: it is asked again.
-        self._head = self._pending = None
+        self._heads.pop(writer.number, None)
+        self._pending.pop(writer.number, None)
 
 
 def mac_input(previous_mac: bytes, row: Values) -> bytes:

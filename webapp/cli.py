@@ -95,6 +95,12 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command("serve", _serve, "serve the pages and the agents until Ctrl-C", "Prints the link to set up the account while there is none.")
+    command(
+        "init",
+        _init,
+        "begin an installation in a PostgreSQL database",
+        "Makes its tables and the root key, once. With SQLite, serve does that by itself.",
+    )
     admin = command("create-admin", _create_admin, "make an admin", "Makes the account, too, if there is none.")
     admin.add_argument("--email", required=True, help="the email address to sign in with")
     admin.add_argument(
@@ -165,6 +171,12 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from webapp.serve import serve  # noqa: PLC0415  for a quick --help
 
     return serve(settings)
+
+
+def _init(settings: Settings, options: argparse.Namespace) -> int:
+    from webapp.first_start import init_command_line  # noqa: PLC0415  for a quick --help
+
+    return _printed(init_command_line(settings))
 
 
 def _create_admin(settings: Settings, options: argparse.Namespace) -> int:

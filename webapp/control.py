@@ -24,6 +24,7 @@ from typing import Any
 
 from webapp.command import TRY_LATER, Command, Outcome, Progress, unseen
 from webapp.commands import COMMANDS, LONG_COMMANDS, execute
+from webapp.database import is_postgresql
 from webapp.errors import ConfigurationError, StoreLocked
 from webapp.settings import Settings
 from webapp.store import Store, open_store
@@ -71,6 +72,8 @@ def run_command(settings: Settings, command: Command, *, patience: float = _PATI
     Waits up to `patience` seconds for a server that is just starting or for another command, and for the
     first word of a server. Raises ConfigurationError.
     """
+    if is_postgresql(settings.database_url):
+        return asyncio.run(_run_here(settings, command, progress))  # there it is one process more
     deadline = time.monotonic() + patience
     while True:
         outcome = ask(settings.data_dir, command, patience, progress)
@@ -115,7 +118,13 @@ def ask(data_dir: Path, command: Command, patience: float = _PATIENCE_SECONDS, p
 
 @asynccontextmanager
 async def control_socket(store: Store) -> AsyncIterator[None]:
-    """Answer commands as long as the block runs; commands that run at its end get 5 seconds. Raises ConfigurationError."""
+    """Answer commands as long as the block runs; commands that run at its end get 5 seconds. Raises ConfigurationError.
+
+    Not where a command opens the database beside the server.
+    """
+    if is_postgresql(store.settings.database_url):
+        yield
+        return
     path = store.settings.data_dir / SOCKET_NAME
     running: set[asyncio.Task[Any]] = set()
 
@@ -145,7 +154,8 @@ async def control_socket(store: Store) -> AsyncIterator[None]:
 
 async def _run_here(settings: Settings, command: Command, progress: Progress) -> Outcome:
     async with store_here(settings) as store:
-        (settings.data_dir / SOCKET_NAME).unlink(missing_ok=True)  # whoever has the lock knows that nobody listens there
+        if not is_postgresql(settings.database_url):
+            (settings.data_dir / SOCKET_NAME).unlink(missing_ok=True)  # whoever has the lock knows that nobody listens there
         return await execute(store, command, os.getuid(), progress)
 
 

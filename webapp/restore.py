@@ -22,7 +22,7 @@ from webapp.check import check_store
 from webapp.clock import Clock, system_clock
 from webapp.command import DONE, REFUSED, Outcome, Progress, Refusal, lines, said, unseen
 from webapp.commands import actor_of
-from webapp.database import Transaction, inspect
+from webapp.database import Transaction, inspect, is_postgresql
 from webapp.database.copies import CopyFailed, copy_into, remove_database, replace_database
 from webapp.database.lock import store_lock
 from webapp.database.sqlite import path_of, url_of
@@ -85,6 +85,8 @@ async def restore(
     With `replace_store` a store that is there is put aside under another name; without, it is a reason to refuse. Raises Refusal,
     CopyFailed, ConfigurationError (also when the root key is another one), Unavailable; then the store is as it was.
     """
+    if is_postgresql(settings.database_url):
+        raise Refusal("The store is in PostgreSQL: restore it with pg_restore, as docs/operations.md says.")
     settings.make_data_dir()
     path = await asyncio.to_thread(path_of(settings.database_url).resolve)
     temporary = path.with_name(f".{path.name}.restoring")

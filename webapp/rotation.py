@@ -13,7 +13,7 @@ from pathlib import Path
 from webapp.actor import Actor
 from webapp.chain import Event
 from webapp.command import Progress
-from webapp.database import PLACE, Batch, Row
+from webapp.database import Batch, Row
 from webapp.errors import Conflict
 from webapp.names import printable
 from webapp.sealed_values import SEALED_TABLES, SealedTable
@@ -117,10 +117,10 @@ async def _rewrapped(store: Store, table: SealedTable, old: int) -> AsyncIterato
     In the order in which they lie on the disk: in another one each of them is on a page of its own, and the log is full ten times as
     often, for whose checkpoint the hand-overs wait.
     """
-    after = 0
+    place, after = store.database.place
     while rows := await store.database.fetch_all(
-        f"SELECT {PLACE} AS place, id, account_id, sealed, {', '.join(table.columns)} FROM {table.table}"
-        f" WHERE kek_id = :old AND {PLACE} > :after ORDER BY {PLACE} LIMIT :limit",
+        f"SELECT {place} AS place, id, account_id, sealed, {', '.join(table.columns)} FROM {table.table}"
+        f" WHERE kek_id = :old AND {place} > :after ORDER BY {place} LIMIT :limit",
         {"old": old, "after": after, "limit": CHUNK},
     ):
         after, changed, broken = rows[-1]["place"], [], []

@@ -102,17 +102,26 @@ def is_sqlite(url: str) -> bool:
 
 
 def parse_database_url(text: str) -> str:
-    """Either `sqlite:///PATH` (percent-encoded) or a plain path. The value is never quoted: other kinds hold passwords."""
+    """`sqlite:///PATH` (percent-encoded), a plain path, or `postgresql://…`. The value is never quoted: it may hold a password."""
     scheme, separator, rest = text.partition("://")
     if not separator:
         if ":" in text or "?" in text:
             raise ValueError("it names no file. Write sqlite:///PATH.")
         return sqlite_url(parse_path(text))
     if scheme.lower().partition("+")[0] in {"postgresql", "postgres"}:
-        raise ValueError("PostgreSQL is not supported yet. Use sqlite:///PATH, or leave it out.")
+        if scheme.lower() not in {"postgresql", "postgres"} or not text.isprintable() or " " in text or not _names_a_database(text):
+            raise ValueError("it cannot be used. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
+        return text
     if scheme.lower() != "sqlite" or not rest.startswith("/") or rest == "/" or any(character in rest for character in ":?#"):
         raise ValueError("it cannot be used. Write sqlite:///PATH, or leave it out.")
     return sqlite_url(parse_path(unquote(rest[1:])))
+
+
+def _names_a_database(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).path.strip("/"))
+    except ValueError:
+        return False
 
 
 def parse_host(text: str) -> str:

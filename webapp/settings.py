@@ -37,7 +37,7 @@ from webapp.setting_values import (
 
 VARIABLES = {
     "WEBAPP_DATA_DIR": "the directory with the store (./data)",
-    "WEBAPP_DATABASE_URL": "sqlite:///PATH (in the data directory); or WEBAPP_DATABASE_URL_FILE",
+    "WEBAPP_DATABASE_URL": "sqlite:///PATH (in the data directory), or postgresql://USER:PASSWORD@HOST/NAME; or WEBAPP_DATABASE_URL_FILE",
     "WEBAPP_ROOT_KEY": "where the root key comes from: file, aws-kms:ARN or transit:URL/MOUNT/KEY (file)",
     "WEBAPP_ROOT_KEY_FILE": "the root key, outside the data directory (<data directory>-key/root.key)",
     "WEBAPP_AWS_KMS_ENDPOINT": "another address of AWS KMS, such as a VPC endpoint (the region's own)",

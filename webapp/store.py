@@ -5,7 +5,7 @@ The server, and a command that runs without one, open it here and nowhere else.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from webapp.accounts.repository import AccountRepository
@@ -19,10 +19,11 @@ from webapp.clock import Clock, system_clock
 from webapp.command import Progress, unseen
 from webapp.credentials.repository import CredentialRepository
 from webapp.credentials.sign_ins import SignIns, minter
-from webapp.database import Database, Transaction, inspect
+from webapp.database import Database, Transaction, inspect, is_postgresql
 from webapp.database.lock import store_lock
-from webapp.database.migrations import VERSIONS_SQL, migrate, refuse_newer
+from webapp.database.migrations import VERSIONS_SQL, may_be_ahead, migrate, refuse_newer
 from webapp.encryption.repository import KeyRepository
+from webapp.errors import ConfigurationError
 from webapp.ids import new_id
 from webapp.images.official import load_official_images
 from webapp.images.repository import ImageRepository
@@ -81,29 +82,30 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None
+    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None, first: bool | None = None
 ) -> AsyncIterator[Store]:
-    """Open the store, made when there is none yet, and close it at the end.
+    """Open the store, and close it at the end.
 
-    `notices` gets the lines that people should read, such as where a new root key is. Raises
-    ConfigurationError (StoreLocked when another process has it open); then not a byte of the database
-    has changed.
+    `first` is whether it may be made when there is none yet: by default only in a file, which is this process's own; of a PostgreSQL
+    database `init` says so. `notices` gets the lines that people should read, such as where a new root key is. Raises
+    ConfigurationError (StoreLocked when another process has the file open), Unavailable; then not a byte of the database has changed.
     """
+    shared = is_postgresql(settings.database_url)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with store_lock(settings.data_dir):
-        async with open_locked_store(settings, clock=clock, notices=notices) as store:
+    with nullcontext() if shared else store_lock(settings.data_dir):
+        async with open_locked_store(settings, clock=clock, notices=notices, first=not shared if first is None else first) as store:
             yield store
 
 
 @asynccontextmanager
 async def open_locked_store(
-    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None
+    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None, first: bool = True
 ) -> AsyncIterator[Store]:
-    """As `open_store`, for who holds the data directory's lock."""
-    opened = await asyncio.to_thread(_root_key, settings, notices)  # a KMS may take some seconds
+    """As `open_store`, for who holds the data directory's lock, if it takes one."""
+    opened = await asyncio.to_thread(_root_key, settings, notices, first=first)  # a KMS may take some seconds
     database, sign_ins = await Database.open(settings.database_url), None
     try:
-        await migrate(database, clock)
+        await migrate(database, clock, ahead=may_be_ahead(settings.database_url))
         if opened.new is not None:
             await _begin(database, opened.new, opened.instance_id, clock())
         rows = await database.fetch_all(KEYRING_SQL)
@@ -149,14 +151,14 @@ class _Opened:
     new: NewRootKey | None = None
 
 
-def _root_key(settings: Settings, notices: Callable[[str], None]) -> _Opened:
+def _root_key(settings: Settings, notices: Callable[[str], None], *, first: bool) -> _Opened:
     """The root key, proven against the keyring before anything opens the database to write to it.
 
     A root key is made only when there is no keyring at all.
     """
     found = inspect(settings.database_url, (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL, ROOT_KEYS_SQL))
     installation, keyring, versions, wrapped = found if found is not None else ([], [], [], [])
-    refuse_newer([int(row["number"]) for row in versions])
+    refuse_newer([int(row["number"]) for row in versions], ahead=may_be_ahead(settings.database_url))
     if keyring or installation:
         if not (keyring and installation):  # they are written in one transaction
             lost = "installation row" if keyring else "keyring"
@@ -165,6 +167,11 @@ def _root_key(settings: Settings, notices: Callable[[str], None]) -> _Opened:
         root = current_root_key(settings, keyring, wrapped, instance_id)
         open_keyring(keyring, root, instance_id)
         return _Opened(root, instance_id)
+    if not first:
+        raise ConfigurationError(
+            "WEBAPP_DATABASE_URL: nothing is in this database yet. Run registry-credentials init once: it makes the root key, which every"
+            " process needs."
+        )
     instance_id = new_id()
     new = new_root_key(settings, place_of(settings), instance_id)
     which = f"{new.root.source} (fingerprint {new.root.fingerprint})."
@@ -181,6 +188,8 @@ def _root_key(settings: Settings, notices: Callable[[str], None]) -> _Opened:
 async def _begin(database: Database, new: NewRootKey, instance_id: str, now: int) -> None:
     """Write the installation's row and its keyring on the first start."""
     async with database.transaction() as transaction:
+        if await transaction.fetch_one(_INSTALLATION_SQL) is not None:
+            raise ConfigurationError("WEBAPP_DATABASE_URL: another process has just begun there, with a root key of its own. Start again.")
         await transaction.execute("INSERT INTO installation (id, created_at) VALUES (:id, :now)", {"id": instance_id, "now": now})
         await keep_wrapped(transaction, new.wrapped, now)
         for row in new_keyring(new.root, instance_id, now):

@@ -16,6 +16,7 @@ from webapp.audit.verification import Verification, verify
 from webapp.chain import Event
 from webapp.command import DONE, REFUSED, Command
 from webapp.commands import execute
+from webapp.database import Writer
 from webapp.errors import ConfigurationError
 from webapp.store import open_store
 
@@ -92,7 +93,7 @@ async def test_a_chain_that_was_written_anew_from_an_older_state_is_found(house:
     await more_rows(house, 3)
     head = await head_of(house)
     await tamper(house, "DELETE FROM audit_log WHERE seq > :rows", rows=rows)
-    house.store.chain._forget()  # as a new process, which goes on after what it finds
+    house.store.chain._forget(Writer(0))  # as a new process, which goes on after what it finds
     house.clock.advance(1)  # the very same rows would be no loss
     await more_rows(house, 5)
     for since_head in (False, True):

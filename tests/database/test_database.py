@@ -194,7 +194,7 @@ async def test_an_account_cannot_be_talked_into_another_ones_id(database: Databa
 
 async def test_migrations_run_once_and_in_order(database: Database) -> None:
     assert await migrate(database, lambda: 2) == []
-    assert [migration.number for migration in migrations()] == list(range(1, len(migrations()) + 1))
+    assert [migration.number for migration in migrations({})] == list(range(1, len(migrations({})) + 1))
 
 
 async def test_a_newer_database_is_refused(database: Database) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from webapp.clock import system_clock
-from webapp.database import Database
+from webapp.database import Database, sqlite
 from webapp.database.migrations import migrate, migrations
 from webapp.database.sqlite import url_of
 
@@ -33,14 +33,14 @@ async def test_when_agents_were_seen_and_credentials_used_moves_to_tables_of_its
     path = tmp_path / "store.sqlite3"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)")
-        for migration in migrations()[:2]:
+        for migration in migrations(sqlite.WORDS)[:2]:
             for statement in migration.statements:
                 connection.execute(statement)
             connection.execute("INSERT INTO migrations VALUES (?, ?, 1)", (migration.number, migration.name))
         connection.executescript(FLEET)
     database = await Database.open(url_of(path))
     try:
-        assert await migrate(database, system_clock) == [migration.name for migration in migrations()[2:]]
+        assert await migrate(database, system_clock) == [migration.name for migration in migrations(sqlite.WORDS)[2:]]
         agents = await database.fetch_all("SELECT * FROM agent_activity ORDER BY agent_id")
         assert [tuple(row.values())[:6] for row in agents] == [("new", "a", *[None] * 4), ("seen", "a", 5, "failed", 6, "no space left")]
         credentials = await database.fetch_all("SELECT * FROM registry_credential_activity")

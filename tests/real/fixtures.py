@@ -10,6 +10,7 @@ from tests.real.aws_ecr import AwsEcr
 from tests.real.aws_kms import AwsKmsServer
 from tests.real.google_token_endpoint import GoogleTokenEndpoint
 from tests.real.openbao import OpenBao
+from tests.real.postgresql import Cluster, postgresql_cluster
 from tests.real.registry import Registry
 
 
@@ -51,6 +52,13 @@ def open_registry() -> Iterator[Registry]:
 def bao() -> Iterator[OpenBao]:
     """OpenBao with a transit engine, over TLS."""
     with openbao.openbao() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL of this process, which has no database yet: who wants one has `postgresql.new_database()` make it."""
+    with postgresql_cluster() as running:
         yield running
 
 

@@ -36,6 +36,7 @@ class Heads:
         self.sink = sink
         self._token = Secret(token.encode()) if token else None
         self._tried_at: int | None = None
+        self._appended = 0  # by this process, when it wrote a head last
         self.last: Head | None = None
         """The head that was written last by this process."""
         self.problem = ""
@@ -49,6 +50,7 @@ class Heads:
     async def write(self) -> None:
         """Write a head now, unless there is nothing new. Raises nothing for a sink that does not take it."""
         self._tried_at = self._clock()
+        appended = self._chain.appended
         try:
             head = await current(self._database, self._vault, self._clock)
             if head.chains and (self.last is None or head.chains != self.last.chains):
@@ -61,7 +63,7 @@ class Heads:
         else:
             if self.problem:
                 _logger.info("signed heads of the audit log are exported again")
-            self.problem = ""
+            self.problem, self._appended = "", appended
 
     def _is_due(self) -> bool:
         if self._tried_at is None:
@@ -69,13 +71,8 @@ class Heads:
         waited = self._clock() - self._tried_at
         if not 0 <= waited < EVERY:
             return True
-        new = self._chain.last - self._written()
+        new = self._chain.appended - self._appended
         return not self.problem and new >= (ROWS if self.last is not None else 1)  # the first rows of all do not wait
-
-    def _written(self) -> int:
-        """The number of the row that the last head names in the chain that grows."""
-        chains = () if self.last is None else self.last.chains
-        return next((last.seq for last in chains if last.chain == self._chain.name), 0)
 
     def _deliver(self, line: str) -> None:
         if self.sink.startswith(("http://", "https://")):

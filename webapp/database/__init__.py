@@ -6,13 +6,13 @@ The rest of the program writes portable SQL with named binds and sees rows as pl
 from webapp.database.batch import Batch
 from webapp.database.database import AccountDatabase, Database
 from webapp.database.engine import MOST_IN_A_BATCH, Done, Write
+from webapp.database.kinds import inspect, is_postgresql
 from webapp.database.rows import DuplicateKey, Row, Values
-from webapp.database.sqlite import PLACE, inspect
 from webapp.database.transaction import AccountTransaction, Transaction
+from webapp.database.writer import Writer
 
 __all__ = [
     "MOST_IN_A_BATCH",
-    "PLACE",
     "AccountDatabase",
     "AccountTransaction",
     "Batch",
@@ -23,5 +23,7 @@ __all__ = [
     "Transaction",
     "Values",
     "Write",
+    "Writer",
     "inspect",
+    "is_postgresql",
 ]

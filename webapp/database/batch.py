@@ -5,6 +5,7 @@ from typing import Any
 
 from webapp.database.generations import EVERY_ACCOUNT, is_quiet
 from webapp.database.rows import Row, Values
+from webapp.database.writer import Writer
 
 Read = Callable[[str, Values], list[tuple[Any, ...]]]
 """Reads what was committed last, without the columns' names."""
@@ -23,12 +24,12 @@ class Batch:
     what is read is what was committed last.
     """
 
-    def __init__(self, read: Read, read_rows: ReadRows, generation: Callable[[str], int], writer: int = 0) -> None:
+    def __init__(self, read: Read, read_rows: ReadRows, generation: Callable[[str], int], writer: Writer) -> None:
         self._read, self._read_rows = read, read_rows
         self.generation = generation
         """The generation of an account's rows, as they are read here (`generations.py`)."""
         self.writer = writer
-        """The number of the connection that writes: no other one has it meanwhile, in no process."""
+        """The connection that it is written by."""
         self.statements: dict[str, list[Values]] = {}
         """What is to be written, by statement; for the engine."""
         self.inserts: dict[Table, list[tuple[object, ...]]] = {}

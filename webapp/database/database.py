@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from webapp.database.engine import Done, Engine, Write
 from webapp.database.group_commit import GroupCommit
+from webapp.database.kinds import is_postgresql
 from webapp.database.rows import Row, Values
 from webapp.database.sqlite_engine import SqliteEngine
 from webapp.database.transaction import AccountTransaction, Transaction, scoped
@@ -15,12 +16,18 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.words = engine.words
+        """What stands in this engine's statements for the words of a migration."""
+        self.place = engine.place
+        """The column of every table with an id that says in which order its rows are best read in pages, and what is before all."""
+        self.own_tables = engine.own_tables
+        """Statements that make the tables which the engine itself writes to."""
         self._group = GroupCommit(engine)
 
     @classmethod
     async def open(cls, url: str) -> "Database":
         """Open the database at this URL; a SQLite file is made when it is not there. Raises Unavailable, ConfigurationError."""
-        engine = SqliteEngine(url)
+        engine = _engine(url)
         try:
             await engine.open()
         except BaseException:
@@ -65,13 +72,17 @@ class Database:
         """Group commit for who does not wait; see `GroupCommit.queue`."""
         self._group.queue(write, done)
 
-    def generation(self, account_id: str) -> int:
-        """Of the state that the account's rows are in, as far as this process knows; see `generations.py`."""
-        return self._engine.generation(account_id)
-
     def account(self, account_id: str) -> "AccountDatabase":
         """The same database, in which no statement runs without this account's id."""
         return AccountDatabase(self, account_id)
+
+
+def _engine(url: str) -> Engine:
+    if not is_postgresql(url):
+        return SqliteEngine(url)
+    from webapp.database.postgresql_engine import PostgresqlEngine  # noqa: PLC0415  its driver takes a while to import
+
+    return PostgresqlEngine(url)
 
 
 class AccountDatabase:

@@ -1,6 +1,6 @@
 """What the program asks of a database engine, and which one a URL means."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -32,6 +32,18 @@ class Group(Protocol):
 class Engine(Protocol):
     """An engine's connections: some that read, and what writes."""
 
+    @property
+    def words(self) -> Mapping[str, str]:
+        """What stands in its statements for the words of a migration."""
+
+    @property
+    def place(self) -> tuple[str, object]:
+        """The column of every table with an id that says in which order its rows are best read in pages, and what is before all."""
+
+    @property
+    def own_tables(self) -> Sequence[str]:
+        """Statements that make the tables which the engine itself writes to, where they are not there yet."""
+
     async def open(self) -> None:
         """Connect. Raises Unavailable, ConfigurationError."""
 
@@ -53,6 +65,3 @@ class Engine(Protocol):
 
     async def commit(self, group: Group) -> None:
         """Write one batch, and return when it is committed and synced. Raises for all of the batch; then nobody knows that it was."""
-
-    def generation(self, account_id: str) -> int:
-        """The account's generation, as far as this process knows; see `generations.py`."""

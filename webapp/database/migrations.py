@@ -1,12 +1,13 @@
 """Numbered migrations, one set for every engine, each in a transaction of its own."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from webapp.clock import Clock
-from webapp.database import sqlite
 from webapp.database.database import Database
+from webapp.database.kinds import is_postgresql
 from webapp.errors import ConfigurationError
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -14,6 +15,9 @@ FOLDER = Path(__file__).parent / "migrations"
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 VERSIONS_SQL = "SELECT number FROM migrations ORDER BY number"
+
+_MIGRATIONS = "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)"
+_APPLIED = "SELECT number FROM migrations WHERE number = :number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,40 +29,52 @@ class Migration:
     statements: tuple[str, ...]
 
 
-def migrations() -> list[Migration]:
-    """All that this program knows, in order."""
+def migrations(words: Mapping[str, str]) -> list[Migration]:
+    """All that this program knows, in order, in the words of an engine."""
     found = []
     for path in sorted(FOLDER.glob("*.sql")):
         match = _FILE.fullmatch(path.name)
         if match is None:
             raise RuntimeError(f"{path.name} is not named as a migration")
-        found.append(Migration(int(match[1]), path.stem, _statements(path.read_text("utf-8"))))
+        found.append(Migration(int(match[1]), path.stem, _statements(path.read_text("utf-8"), words)))
     return found
 
 
-def refuse_newer(applied: list[int]) -> None:
-    """Refuse a database that a newer program has migrated. Raises ConfigurationError."""
-    newest = migrations()[-1].number
-    if applied and max(applied) > newest:
+def refuse_newer(applied: list[int], *, ahead: int = 0) -> None:
+    """Refuse a database that a newer program has migrated further than `ahead` migrations. Raises ConfigurationError."""
+    newest = migrations({})[-1].number
+    if applied and max(applied) > newest + ahead:
         raise ConfigurationError(
             f"WEBAPP_DATABASE_URL: the database is at migration {max(applied)}, and this program knows {newest} at the most."
             " Run the newer program."
         )
 
 
-async def migrate(database: Database, clock: Clock) -> list[str]:
-    """Bring the database up to date; returns the names of what was applied. Raises ConfigurationError."""
-    async with database.transaction() as transaction:
-        await transaction.execute(
-            "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)"
-        )
+def may_be_ahead(url: str) -> int:
+    """How many migrations a database may be ahead of the program that opens it.
+
+    One, where several processes use it: each migration leaves the database in a state that the program before it works with, so that the
+    processes may be replaced one by one. SQLite has one process, and nothing to wait for.
+    """
+    return 1 if is_postgresql(url) else 0
+
+
+async def migrate(database: Database, clock: Clock, *, ahead: int = 0) -> list[str]:
+    """Bring the database up to date; returns the names of what was applied. Raises ConfigurationError, Unavailable.
+
+    Any number of processes may do it at a time: each migration is one transaction of the whole database, in which the others wait.
+    """
+    async with database.transaction(patient=True) as transaction:
+        await transaction.execute_all((*database.own_tables, _MIGRATIONS))
     applied = {row["number"] for row in await database.fetch_all(VERSIONS_SQL)}
-    refuse_newer(sorted(applied))
+    refuse_newer(sorted(applied), ahead=ahead)
     done = []
-    for migration in migrations():
+    for migration in migrations(database.words):
         if migration.number in applied:
             continue
-        async with database.transaction() as transaction:
+        async with database.transaction(patient=True) as transaction:
+            if await transaction.fetch_one(_APPLIED, {"number": migration.number}) is not None:
+                continue  # another process was quicker
             await transaction.execute_all(migration.statements)
             await transaction.execute(
                 "INSERT INTO migrations (number, name, applied_at) VALUES (:number, :name, :now)",
@@ -68,8 +84,8 @@ async def migrate(database: Database, clock: Clock) -> list[str]:
     return done
 
 
-def _statements(text: str) -> tuple[str, ...]:
-    for word, meaning in sqlite.WORDS.items():
-        text = re.sub(rf"\b{word}\b", meaning, text)
+def _statements(text: str, words: Mapping[str, str]) -> tuple[str, ...]:
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    for word, meaning in words.items():
+        lines = re.sub(rf"\b{word}\b", meaning, lines)
     return tuple(part.strip() for part in lines.split(";\n") if part.strip())

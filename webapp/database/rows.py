@@ -16,3 +16,7 @@ class DuplicateKey(Exception):
     def __init__(self, columns: tuple[str, ...]) -> None:
         super().__init__(f"another row has the same {', '.join(columns)}")
         self.columns = columns
+
+
+class StatementFailed(Exception):
+    """The engine refuses a statement: a mistake of ours, or a row that somebody else has changed. It names no value."""

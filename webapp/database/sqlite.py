@@ -15,9 +15,6 @@ from webapp.database.rows import DuplicateKey, Row, Values
 from webapp.errors import ConfigurationError, Unavailable
 
 WORDS = {"BYTES": "BLOB", "KEYTEXT": "TEXT COLLATE BINARY"}
-PLACE = "rowid"
-"""The column of every table that says where a row lies: rows that follow each other in it are beside each other on the disk."""
-
 BEGIN = "BEGIN IMMEDIATE"  # a deferred transaction that reads before it writes fails with "database is locked"
 
 _TUNING = (

@@ -18,6 +18,7 @@ from webapp.database.generations import Generations
 from webapp.database.rows import Row, Values
 from webapp.database.sqlite_connection import HeldConnection
 from webapp.database.transaction import Transaction
+from webapp.database.writer import Writer
 
 _logger = logging.getLogger(__name__)
 
@@ -31,10 +32,15 @@ lock at every row, and wait up to 5 ms for it each time. On a slower disk it goe
 class SqliteEngine:
     """The connections of one database file, which only this process has open."""
 
+    words = sqlite.WORDS
+    place = ("rowid", 0)
+    own_tables = ()
+
     def __init__(self, url: str, connect: Callable[[], HeldConnection] | None = None) -> None:
         self._url = url
         self._connect = connect or (lambda: HeldConnection(url, sqlite.WriterConnection, check_same_thread=False))
         self._writer: HeldConnection | None = None
+        self._number = Writer(0)
         self._generations = Generations()
         self._in_doubt = False
         self._usual = 0.0  # seconds that a batch takes, as the mean of the last few
@@ -80,10 +86,6 @@ class SqliteEngine:
             raise RuntimeError("the database is closed")
         return self._now.fetch_all(sql, values)
 
-    def generation(self, account_id: str) -> int:
-        """The account's generation: only this process writes."""
-        return self._generations.of(account_id)
-
     @asynccontextmanager
     async def transaction(self, account_id: str, *, patient: bool = False) -> AsyncIterator[Transaction]:
         """A transaction; see `Engine.transaction`. All of them are written one after the other, and may take as long as they do."""
@@ -91,7 +93,7 @@ class SqliteEngine:
             connection = await self._usable()
             self._in_doubt = True  # until it is committed or rolled back, so that a cancelled task leaves no open transaction
             await connection.execute(sqlite.BEGIN)
-            transaction = Transaction(connection)
+            transaction = Transaction(connection, self._number)
             try:
                 try:
                     yield transaction
@@ -114,7 +116,7 @@ class SqliteEngine:
         async with self._lock:
             connection = await self._usable()
             taken = await group.take()
-            batch = Batch(connection.fetch_tuples_now, connection.fetch_all_now, self._generations.of)
+            batch = Batch(connection.fetch_tuples_now, connection.fetch_all_now, self._generations.of, self._number)
             self._in_doubt = True  # until it is committed or rolled back
             try:
                 # All reads are in the one transaction that writes: none of them has to ask the other processes for a lock.

@@ -6,6 +6,7 @@ from typing import Protocol
 from webapp.database.batch import Batch, tell
 from webapp.database.generations import EVERY_ACCOUNT, is_quiet
 from webapp.database.rows import Row, Values
+from webapp.database.writer import Writer
 
 
 class Statements(Protocol):
@@ -27,10 +28,10 @@ class Statements(Protocol):
 class Transaction:
     """Statements that become true together. Made by an engine only."""
 
-    def __init__(self, connection: Statements, writer: int = 0) -> None:
+    def __init__(self, connection: Statements, writer: Writer) -> None:
         self._connection = connection
         self.writer = writer
-        """The number of the connection that writes: no other one has it meanwhile, in no process."""
+        """The connection that it is written by."""
         self._kept: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
         self.changed: set[str] = set()

@@ -23,7 +23,7 @@ async def readyz(request: Request) -> Response:
         free = await asyncio.to_thread(free_bytes, request.app.state.settings.database_url)
     except (Unavailable, OSError):
         return PlainTextResponse("the store cannot be read\n", status_code=503)
-    if free < LEAST_FREE:
+    if free is not None and free < LEAST_FREE:
         return PlainTextResponse(f"the disk is nearly full: {free:,} bytes are free, and {LEAST_FREE:,} are needed\n", status_code=503)
     return PlainTextResponse("ready\n")
 

@@ -1,0 +1,173 @@
+"""PostgreSQL: how its connections are set up, what its words and its errors are.
+
+Anything that is written at the same time elsewhere is kept apart by advisory locks (https://www.postgresql.org/docs/current/explicit-locking.html,
+"Advisory Locks"), whose numbers are all here.
+"""
+
+import asyncio
+import re
+import zlib
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import asyncpg
+
+from webapp.database.rows import DuplicateKey, Row, StatementFailed, Values
+from webapp.errors import ConfigurationError, Unavailable
+
+WORDS = {"BYTES": "BYTEA", "KEYTEXT": "TEXT", "TEXT": 'TEXT COLLATE "C"'}
+"""Text is compared by its bytes, as SQLite does: a page's last key and an index mean the same on both."""
+
+WHOLE, ACCOUNT, WRITER = 0x5243_0001, 0x5243_0002, 0x5243_0003
+"""The first number of our advisory locks: the whole database, an account, a connection that writes."""
+
+CONNECT_SECONDS = 3.0
+
+STATEMENT_SECONDS = 4.0
+"""After them whoever asked is told to try again: within 5 seconds in all."""
+
+_SESSION = {
+    "application_name": "registry-credentials",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "jit": "off",  # every statement is short
+    "lock_timeout": "3s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "30s",  # who holds a lock and is gone without a word lets go of it
+}
+
+_BIND = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)", re.IGNORECASE)
+
+_WRONG_SETTING = {
+    "28": "the user or the password is not accepted",
+    "3D": "there is no such database",
+    "42501": "the user may not do that there",
+}
+"""What begins a SQLSTATE that no patience helps against (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
+
+_LOST = ("08", "57P", "25006", "53300")
+"""The server, or its connection, is gone, or is one that does not write any more."""
+
+_PASSING = ("40", "53", "55P03", "57014", "58", "0A000", "XX")
+"""Not just now: a deadlock, a disk that is full, a lock that another one holds, a plan that a migration made invalid."""
+
+
+def options_of(url: str) -> dict[str, Any]:
+    """What asyncpg connects with. Of several hosts, the one that takes writes is chosen, unless the URL says another thing."""
+    options: dict[str, Any] = {
+        "dsn": url,
+        "database": None,  # the DSN has it
+        "timeout": CONNECT_SECONDS,
+        "server_settings": _SESSION,
+        "statement_cache_size": 512,
+        "max_cached_statement_lifetime": 0,
+        "min_size": 1,
+        "max_size": 1,
+    }
+    if "target_session_attrs" not in dict(parse_qsl(urlsplit(url).query)):
+        options["target_session_attrs"] = "read-write"
+    return options
+
+
+@lru_cache(maxsize=1024)
+def bound(sql: str) -> tuple[str, tuple[str, ...]]:
+    """The statement with `$1` for its named binds, and their names in that order."""
+    names: list[str] = []
+
+    def place(match: re.Match[str]) -> str:
+        name = match[1]
+        if name is None:
+            return match[0]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return _BIND.sub(place, sql), tuple(names)
+
+
+def insert(table: str, columns: Sequence[str], types: Sequence[str]) -> str:
+    """The statement that inserts many rows: one array for each column."""
+    arrays = ", ".join(f"${number}::{each}[]" for number, each in enumerate(types, 1))
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
+
+
+def lock_number(account_id: str) -> int:
+    """The second number of an account's lock, a signed integer of 32 bits. Two accounts that share one wait for each other, no more."""
+    return int.from_bytes(zlib.crc32(account_id.encode()).to_bytes(4), signed=True)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection is of no use any more."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate or "").startswith(_LOST)
+    return isinstance(error, (OSError, TimeoutError, asyncio.CancelledError, asyncpg.InterfaceError, asyncpg.InternalClientError))
+
+
+def translated(error: Exception) -> Exception:
+    """The program's own error for one of the engine's, without the values that an error of PostgreSQL quotes."""
+    if isinstance(error, asyncpg.UniqueViolationError):
+        # The detail names the columns, and then their values: Key (account_id, name_key)=(…) already exists.
+        columns = str(error.detail or "").partition("(")[2].partition(")=")[0]
+        return DuplicateKey(tuple(column.strip().strip('"') for column in columns.split(",")))
+    if isinstance(error, asyncpg.PostgresError):
+        state = str(error.sqlstate or "")
+        if state.startswith((*_LOST, *_PASSING)) or isinstance(error, asyncpg.OutdatedSchemaCacheError):
+            return Unavailable("The store cannot be written or read just now. Try again.")
+        return StatementFailed(f"{type(error).__name__} ({state}): {_named(error)}")
+    if is_lost(error):
+        return Unavailable("The store cannot be reached just now. Try again.")
+    return error
+
+
+def cannot_connect(error: Exception) -> Exception:
+    """The program's own error for one that came while it connected. It names no user and no password."""
+    state = str(getattr(error, "sqlstate", "") or "")
+    for begins, sentence in _WRONG_SETTING.items():
+        if state.startswith(begins):
+            return ConfigurationError(f"WEBAPP_DATABASE_URL: {sentence} (PostgreSQL says {state}).")
+    if isinstance(error, (asyncpg.ClientConfigurationError, ValueError)):
+        return ConfigurationError("WEBAPP_DATABASE_URL: it cannot be used. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return Unavailable("No server of WEBAPP_DATABASE_URL takes writes just now. Try again.")
+    return Unavailable("The store cannot be reached just now. Try again.")
+
+
+def _named(error: asyncpg.PostgresError) -> str:
+    named = [str(name) for name in (error.table_name, error.column_name, error.constraint_name) if name]
+    return ", ".join(named) or "the statement is wrong"
+
+
+def inspect(url: str, statements: tuple[str, ...]) -> list[list[Row]]:
+    """Read an existing database without changing it; blocks, and so is for a thread of its own.
+
+    Returns the rows of each statement, no rows where its table does not exist. Raises ConfigurationError, Unavailable.
+    """
+    return asyncio.run(_inspected(url, statements))
+
+
+async def _inspected(url: str, statements: tuple[str, ...]) -> list[list[Row]]:
+    options = {name: value for name, value in options_of(url).items() if name not in ("min_size", "max_size")}
+    problem: Exception | None = None
+    answers: list[list[Row]] = []
+    try:
+        connection = await asyncpg.connect(**options)
+        try:
+            for statement in statements:
+                try:
+                    answers.append([dict(row) for row in await connection.fetch(statement)])
+                except asyncpg.UndefinedTableError:
+                    answers.append([])
+        finally:
+            await connection.close(timeout=CONNECT_SECONDS)
+    except Exception as error:
+        problem = cannot_connect(error)
+    if problem is not None:
+        raise problem
+    return answers
+
+
+def arguments(names: Sequence[str], values: Values) -> list[Any]:
+    """The values in the order of the statement's binds."""
+    return [values[name] for name in names]
