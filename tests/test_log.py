@@ -3,9 +3,11 @@
 import json
 import logging
 import re
+import subprocess
 import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -101,6 +103,35 @@ def test_a_record_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert LINE.fullmatch(line)
     assert r"/a\n2026" in line
     assert r"\x1b[31m\u202e" in line
+
+
+def test_of_several_processes_every_line_says_which_and_is_written_whole() -> None:
+    program = (
+        "import os\n"
+        "from webapp.log import log_request, name_process, set_up_logging\n"
+        "import asyncio, fcntl, logging\n"
+        "if hasattr(fcntl, 'F_SETPIPE_SZ'):\n"
+        "    fcntl.fcntl(2, fcntl.F_SETPIPE_SZ, 4096)  # whoever reads the log is behind\n"
+        "set_up_logging('info')\n"
+        "async def serve():\n"
+        "    for turn in range(20):\n"
+        "        for number in range(200):\n"
+        "            log_request('GET', '/api/v1/provision', 200, 0.001, f'{turn:08x}{number:08x}')\n"
+        "        await asyncio.sleep(0)\n"
+        "    logging.getLogger('webapp.x').info('done')\n"
+        "for child in range(2):\n"
+        "    if os.fork() == 0:\n"
+        "        name_process()\n"
+        "        asyncio.run(serve())\n"
+        "        os._exit(0)\n"
+        "[os.wait() for child in range(2)]\n"
+    )
+    lines = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr.splitlines()
+    request = re.compile(r"\S+Z INFO webapp\.request\[(\d+)\]: GET /api/v1/provision 200 1\.0 ms [0-9a-f]{16}")
+    done = [found[1] for line in lines if (found := re.fullmatch(r"\S+Z INFO webapp\.x\[(\d+)\]: done", line))]
+    served = Counter(found[1] for line in lines if (found := request.fullmatch(line)))
+    assert served == dict.fromkeys(done, 4000)
+    assert len(lines) == 8002
 
 
 def test_message_arguments_and_exceptions_are_redacted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -243,6 +243,21 @@ def test_it_refuses_a_file_without_a_value(content: bytes | None, reason: str, t
     assert reason in line
 
 
+@pytest.mark.parametrize("text", ["0", "65", "-1", "four", "1.5", "٤", "1000"])
+def test_it_refuses_what_is_no_number_of_processes(text: str) -> None:
+    line = refusal(WEBAPP_PROCESSES=text)
+    assert line == f"WEBAPP_PROCESSES: {text!r} is no number of processes. Write one from 1 to 64; as many as there are cores is usual."
+
+
+def test_one_process_serves_unless_it_is_said() -> None:
+    assert Settings.from_environ({}).processes == Settings.from_environ({"WEBAPP_PROCESSES": "1"}).processes == 1
+
+
+def test_sqlite_is_refused_more_than_one_process() -> None:
+    assert refusal(WEBAPP_PROCESSES="2").startswith("WEBAPP_PROCESSES: SQLite is one process; 2 need PostgreSQL.")
+    assert refusal(WEBAPP_PROCESSES="64", WEBAPP_DATABASE_URL="sqlite:////tmp/x").startswith("WEBAPP_PROCESSES: SQLite is one process;")
+
+
 @pytest.mark.parametrize("text", ["verbose", "10", "trace"])
 def test_it_refuses_what_is_no_log_level(text: str) -> None:
     assert refusal(WEBAPP_LOG_LEVEL=text) == f"WEBAPP_LOG_LEVEL: {text!r} is no level. Write debug, info, warning or error."

@@ -1,5 +1,7 @@
 """The log: one line a record on standard error, without secrets even where another part forgot itself.
 
+Where several processes serve, each line names its own; see `name_process`.
+
 Only the program's own loggers follow the chosen level. Everybody else's stay at WARNING, because at DEBUG
 the libraries print what is in statements and bodies (`databases` and `aiosqlite` print bound values).
 """
@@ -7,15 +9,21 @@ the libraries print what is in statements and bodies (`databases` and `aiosqlite
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 OURS = "webapp"
 
 _LONGEST_PATH = 200
+_MOST_AT_ONCE = 4096
+"""Bytes that a pipe takes in one piece, also when several processes write to it (PIPE_BUF, pipe(7))."""
+
+_process = ""  # `[PID]` where several processes write to one log
 
 _TALKATIVE = (
     "aiosqlite",
@@ -69,6 +77,12 @@ def set_up_logging(level: str) -> None:
     threading.excepthook = lambda caught: _log_uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
 
 
+def name_process() -> None:
+    """Have every line of this process name it, behind the logger: `INFO webapp.request[4711]: …`."""
+    global _process  # noqa: PLW0603  a property of the process
+    _process = f"[{os.getpid()}]"
+
+
 def redact(text: str) -> str:
     """The text without anything that has the shape of a token, a password or a private key.
 
@@ -100,7 +114,7 @@ class _RequestLines:
         if "_" in path or "%" in path or "=" in path:  # none of our addresses holds anything of the kind: somebody's slip may
             path = redact(path)
         self._lines.append(
-            f"{self._shown}.{int((now - second) * 1000):03}Z INFO webapp.request:"
+            f"{self._shown}.{int((now - second) * 1000):03}Z INFO webapp.request{_process}:"
             f" {method} {path} {status} {seconds * 1000:.1f} ms {request_id}\n"
         )
         if len(self._lines) == 1:
@@ -113,8 +127,20 @@ class _RequestLines:
         """Write what waits."""
         lines, self._lines = self._lines, []
         with contextlib.suppress(OSError, ValueError):  # whoever reads the log has gone
-            sys.stderr.write("".join(lines))
-            sys.stderr.flush()
+            for text in _pieces(lines) if _process else ("".join(lines),):
+                sys.stderr.write(text)
+                sys.stderr.flush()
+
+
+def _pieces(lines: list[str]) -> Iterator[str]:
+    """The lines, joined to as long pieces as are written whole; no line is cut in two by another process."""
+    piece = ""
+    for line in lines:
+        if piece and len(piece) + len(line) > _MOST_AT_ONCE:
+            yield piece
+            piece = ""
+        piece += line
+    yield piece
 
 
 _requests = _RequestLines()
@@ -132,7 +158,9 @@ class _OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        lines = [f"{moment}.{int(record.msecs):03}Z {record.levelname} {record.name}: {_on_one_line(redact(record.getMessage()))}"]
+        lines = [
+            f"{moment}.{int(record.msecs):03}Z {record.levelname} {record.name}{_process}: {_on_one_line(redact(record.getMessage()))}"
+        ]
         if record.exc_info:
             lines += redact(self.formatException(record.exc_info)).splitlines()
         if record.stack_info:

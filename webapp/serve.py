@@ -1,7 +1,6 @@
-"""`registry-credentials serve`: the web server, with the store and the control socket around it."""
+"""`registry-credentials serve`: the web server, with the store and the control socket around it, in one process or several."""
 
 import asyncio
-import errno
 import gc
 import signal
 import socket
@@ -9,6 +8,7 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -17,7 +17,9 @@ from webapp.app import create_app
 from webapp.control import control_socket, store_here
 from webapp.errors import ConfigurationError
 from webapp.http_protocol import HttpProtocol
+from webapp.listening import bound, cannot_listen, own_sockets
 from webapp.log import set_up_logging
+from webapp.processes import Parent, supervise
 from webapp.settings import Settings
 from webapp.store import Store
 from webapp.vault.hygiene import forbid_core_dumps
@@ -31,9 +33,25 @@ def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM comes; returns 0. Raises ConfigurationError, and Unavailable when the disk does not let it begin."""
     forbid_core_dumps()
     set_up_logging(settings.log_level)
-    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+    tls = _tls(settings)  # made once: a client may resume at any process the session that it began at another
+    with bound(settings.host, settings.port, several=settings.processes > 1) as sockets:
+        if settings.processes == 1:
+            _run(settings, tls, sockets, None)
+        else:
+            supervise(partial(_work, settings, tls, sockets), settings.processes, listeners=sockets, announce=_print)
     return 0
+
+
+def _work(settings: Settings, tls: ssl.SSLContext | None, sockets: list[socket.socket], parent: Parent) -> None:
+    """Be one process of several."""
+    forbid_core_dumps()
+    with own_sockets(settings.host, settings.port, sockets) as own:
+        _run(settings, tls, own, parent)
+
+
+def _run(settings: Settings, tls: ssl.SSLContext | None, sockets: list[socket.socket], parent: Parent | None) -> None:
+    with suppress(asyncio.CancelledError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, tls, sockets, parent))
 
 
 class _Server(uvicorn.Server):
@@ -51,22 +69,21 @@ class _Server(uvicorn.Server):
         self._when_listening()
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, tls: ssl.SSLContext | None, sockets: list[socket.socket], parent: Parent | None) -> None:
     """Listening comes last: nobody is kept waiting by a store that does not open."""
-    tls = _tls(settings)
-    with _signals_cancel() as stopped, _bound(settings) as sockets:
+    with _ends_when_told(parent) as stopped:
         async with store_here(settings) as store, control_socket(store):
-            link = None if await store.accounts.has_members() else _setup_link(store)
+            text = _announcement(settings, None if await store.accounts.has_members() else _setup_link(store))
             # What is there now stays to the end: the collector need not look at it again, nor look so often.
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 20)
-            server = _Server(_config(settings, store, tls), lambda: _announce(settings, link))
+            server = _Server(_config(settings, store, tls), partial(_print if parent is None else parent.ready, text))
             stopped(server)
             try:
                 await server.serve(sockets=sockets)
             except OSError as error:
-                raise _cannot_listen(settings, error) from None
+                raise cannot_listen(settings.host, settings.port, error) from None
 
 
 def _config(settings: Settings, store: Store, tls: ssl.SSLContext | None) -> uvicorn.Config:
@@ -107,89 +124,51 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-@contextmanager
-def _bound(settings: Settings) -> Iterator[list[socket.socket]]:
-    """A socket for each address of the host, bound before anything is opened. Raises ConfigurationError."""
-    sockets: list[socket.socket] = []
-    try:
-        refused: OSError | None = None
-        try:
-            addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except OSError as error:
-            raise _cannot_listen(settings, error) from None
-        for family, kind, protocol, _, address in dict.fromkeys(addresses):
-            try:
-                sockets.append(_bind(family, kind, protocol, address))
-            except OSError as error:
-                # `localhost` may name ::1 on a machine without IPv6; another process on one of them is an error.
-                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                    raise _cannot_listen(settings, error) from None
-                refused = error
-        if refused is not None and not sockets:
-            raise _cannot_listen(settings, refused)
-        yield sockets
-    finally:
-        for each in sockets:
-            each.close()
-
-
-def _bind(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _cannot_listen(settings: Settings, error: OSError) -> ConfigurationError:
-    where = f"{settings.host} port {settings.port}"
-    if error.errno == errno.EADDRINUSE:
-        return ConfigurationError(f"WEBAPP_PORT: another program listens on {where}. Choose another port, or stop that program.")
-    if error.errno == errno.EACCES:
-        return ConfigurationError(f"WEBAPP_PORT: this user may not listen on {where}. Choose a port of 1024 or more.")
-    return ConfigurationError(f"WEBAPP_HOST: listening on {where} is not possible ({error.strerror or error}).")
-
-
 def _setup_link(store: Store) -> str:
     return f"{store.settings.public_url}/setup?token={store.vault.setup_token().reveal().decode('ascii')}"
 
 
-def _announce(settings: Settings, link: str | None) -> None:
-    """Print where the server is, and the set-up link. Standard output and not the log: logs are kept, and the link is a key."""
-    lines = [f"Serving on {settings.public_url}"]
-    if link is not None:
-        lines.append(f"Set up the account and its first admin here (this works once): {link}")
+def _announcement(settings: Settings, link: str | None) -> str:
+    """Where the server is, and the set-up link."""
+    where = f"Serving on {settings.public_url}\n"
+    return where if link is None else f"{where}Set up the account and its first admin here (this works once): {link}\n"
+
+
+def _print(announcement: str) -> None:
+    """To standard output and not to the log: logs are kept, and the link is a key."""
     with suppress(OSError):
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.write(announcement)
         sys.stdout.flush()
 
 
 @contextmanager
-def _signals_cancel() -> Iterator[Callable[[_Server], None]]:
-    """SIGINT and SIGTERM end what runs: the server in order (at once when it comes again), or, before there is one, the start.
+def _ends_when_told(parent: Parent | None) -> Iterator[Callable[[_Server], None]]:
+    """SIGINT and SIGTERM end what runs: the server in order (at once when one comes again), or, before there is one, the start.
 
-    The function that the block gets names the server.
+    A parent does, too, and then SIGINT is its own affair. The function that the block gets names the server.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     servers: list[_Server] = []
+    signals = _SIGNALS if parent is None else (signal.SIGTERM,)
+    signalled = False
 
-    def stop() -> None:
-        if not servers or not servers[0].started:
-            if task is not None:
-                task.cancel()
-            return
-        servers[0].force_exit = servers[0].should_exit
-        servers[0].should_exit = True
+    def end(at_once: bool) -> None:
+        if servers and servers[0].started:
+            servers[0].should_exit = True
+            servers[0].force_exit = servers[0].force_exit or at_once
+        elif task is not None:
+            task.cancel()
 
-    for each in _SIGNALS:
-        loop.add_signal_handler(each, stop)
+    def signal_came() -> None:
+        nonlocal signalled
+        end(at_once=signalled)
+        signalled = True
+
+    for each in signals:
+        loop.add_signal_handler(each, signal_came)
     try:
-        yield servers.append
+        with nullcontext() if parent is None else parent.heard_by(end):
+            yield servers.append
     finally:
-        for each in _SIGNALS:
+        for each in signals:
             loop.remove_signal_handler(each)

@@ -16,6 +16,7 @@ from webapp.errors import ConfigurationError
 
 T = TypeVar("T")
 
+MOST_PROCESSES = 64
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.ASCII | re.IGNORECASE)
@@ -95,6 +96,11 @@ def sqlite_url(path: Path) -> str:
     return "sqlite:///" + quote(str(path))
 
 
+def is_sqlite(url: str) -> bool:
+    """Whether this database URL, as `parse_database_url` gives it, names a file of SQLite."""
+    return url.startswith("sqlite:")
+
+
 def parse_database_url(text: str) -> str:
     """`sqlite:///PATH` (percent-encoded), a plain path, or `postgresql://…`. The value is never quoted: it may hold a password."""
     scheme, separator, rest = text.partition("://")
@@ -132,6 +138,15 @@ def parse_port(text: str) -> int:
     """A port, from 1 to 65535."""
     if not re.fullmatch("[0-9]{1,5}", text, re.ASCII) or not 1 <= int(text) <= 65535:
         raise ValueError(f"{shown(text)} is no port. Write a number from 1 to 65535.")
+    return int(text)
+
+
+def parse_processes(text: str) -> int:
+    """A number of processes, from 1 to 64."""
+    if not re.fullmatch("[0-9]{1,2}", text, re.ASCII) or not 1 <= int(text) <= MOST_PROCESSES:
+        raise ValueError(
+            f"{shown(text)} is no number of processes. Write one from 1 to {MOST_PROCESSES}; as many as there are cores is usual."
+        )
     return int(text)
 
 

@@ -17,6 +17,7 @@ from webapp.registry.allowed import AllowedRealms, Origin, parse_realms, parse_r
 from webapp.setting_values import (
     default_public_url,
     is_loopback,
+    is_sqlite,
     parse_database_url,
     parse_directory,
     parse_host,
@@ -24,6 +25,7 @@ from webapp.setting_values import (
     parse_networks,
     parse_path,
     parse_port,
+    parse_processes,
     parse_public_url,
     parse_readable,
     parse_sink,
@@ -43,6 +45,7 @@ VARIABLES = {
     "WEBAPP_TRANSIT_CA_FILE": "the certificates to trust for transit:, PEM (the system's)",
     "WEBAPP_HOST": "the address to listen on (127.0.0.1)",
     "WEBAPP_PORT": "the port to listen on (8000)",
+    "WEBAPP_PROCESSES": "how many processes serve, 1 to 64; more than one need PostgreSQL (1)",
     "WEBAPP_PUBLIC_URL": "what people type to get here (http://HOST:PORT; https:// with the TLS files)",
     "WEBAPP_TLS_CERT_FILE": "the certificate with its chain, PEM (none)",
     "WEBAPP_TLS_KEY_FILE": "its private key, PEM, without a passphrase (none)",
@@ -85,6 +88,7 @@ class Settings:
     transit_ca_file: Path | None
     host: str
     port: int
+    processes: int
     public_url: str
     tls_cert_file: Path | None
     tls_key_file: Path | None
@@ -128,6 +132,7 @@ class Settings:
             transit_ca_file=read(environ, "WEBAPP_TRANSIT_CA_FILE", parse_readable, None),
             host=host,
             port=port,
+            processes=read(environ, "WEBAPP_PROCESSES", parse_processes, 1),
             public_url=read(environ, "WEBAPP_PUBLIC_URL", parse_public_url, default_public_url(host, port, tls=cert_file is not None)),
             tls_cert_file=cert_file,
             tls_key_file=read(environ, "WEBAPP_TLS_KEY_FILE", parse_readable, None),
@@ -185,6 +190,11 @@ def _refuse_contradictions(settings: Settings) -> None:
         raise ConfigurationError("WEBAPP_TLS_KEY_FILE: it is missing; WEBAPP_TLS_CERT_FILE needs the certificate's private key beside it.")
     if settings.tls_key_file and not settings.tls_cert_file:
         raise ConfigurationError("WEBAPP_TLS_CERT_FILE: it is missing; WEBAPP_TLS_KEY_FILE needs the key's certificate beside it.")
+    if settings.processes > 1 and is_sqlite(settings.database_url):
+        raise ConfigurationError(
+            f"WEBAPP_PROCESSES: SQLite is one process; {settings.processes} need PostgreSQL."
+            " Set WEBAPP_DATABASE_URL to postgresql://…, or leave WEBAPP_PROCESSES at 1."
+        )
     https = settings.public_url.startswith("https://")
     if settings.tls_cert_file and not https:
         raise ConfigurationError("WEBAPP_PUBLIC_URL: with WEBAPP_TLS_CERT_FILE the server speaks https. Write it with https://.")

@@ -4,6 +4,7 @@ Outermost of our middleware, so that no answer, not even of an error nobody fore
 """
 
 import logging
+import os
 import random
 import time
 from collections.abc import Iterable, Mapping
@@ -42,6 +43,7 @@ Header = tuple[bytes, bytes]
 
 
 _chance = random.Random()  # noqa: S311  seeded by the system; an id of a request is no secret, and the system is slow to ask
+os.register_at_fork(after_in_child=_chance.seed)  # or processes that were one would go on with the same numbers
 
 
 def new_request_id() -> str:
