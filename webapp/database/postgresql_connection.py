@@ -13,9 +13,9 @@ from databases.core import Connection
 from webapp.database import postgresql
 from webapp.database.batch import Table
 from webapp.database.postgresql import STATEMENT_SECONDS, bound
-from webapp.database.rows import Row, Values
+from webapp.database.rows import Row, Unreachable, Values
 from webapp.database.writer import Writer
-from webapp.errors import ConfigurationError, Unavailable
+from webapp.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
 
@@ -34,15 +34,18 @@ _CLAIM = f"SELECT n FROM generate_series(0, 65535) n WHERE pg_try_advisory_lock(
 class PostgresqlConnection:
     """A connection that is opened when it is first used, and opened again when it was lost."""
 
-    def __init__(self, url: str, *, writes: bool = False) -> None:
+    def __init__(self, url: str, *, writes: bool = False, patience: bool = False) -> None:
         self._url = url
         self._writes = writes
+        self._patience = patience
         self._owner: databases.Database | None = None
         self._connection: Connection | None = None
         self._inserts: dict[Table, str] = {}
         self.lost = False
-        self.seconds: float | None = STATEMENT_SECONDS
-        """How long a statement may take."""
+        self.hung = False
+        """Whether it was lost since it gave no answer in time."""
+        self.in_a_hurry = not patience
+        """Whether a statement may take a few seconds only."""
         self.writer = Writer(0)
         """Its number among those that write, claimed anew each time that it is opened."""
 
@@ -56,7 +59,7 @@ class PostgresqlConnection:
         await self.close()
         self._inserts = {}
         problem: Exception | None = None
-        self._owner = databases.Database("postgresql://", **postgresql.options_of(self._url))
+        self._owner = databases.Database("postgresql://", **postgresql.options_of(self._url, patience=self._patience))
         try:
             async with asyncio.timeout(STATEMENT_SECONDS):
                 await self._owner.connect()
@@ -65,7 +68,7 @@ class PostgresqlConnection:
         except Exception as error:
             problem = postgresql.cannot_connect(error)
         else:
-            self._connection, self.lost = connection, False
+            self._connection, self.lost, self.hung = connection, False, False
             try:
                 _refuse_settings(await self.fetch_all(_CHECKS))
                 if self._writes:
@@ -141,18 +144,18 @@ class PostgresqlConnection:
 
     async def _do(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         if self._connection is None or self.lost:
-            raise Unavailable("The store cannot be reached just now. Try again.")
+            raise Unreachable
         raw = cast(asyncpg.Connection, self._connection.raw_connection)
         problem: Exception | None = None
         try:
-            async with asyncio.timeout(self.seconds):
+            async with asyncio.timeout(STATEMENT_SECONDS if self.in_a_hurry else None):
                 return await work(raw)
         except asyncio.CancelledError:
-            self.lost = True  # what it was doing there, nobody knows
+            self.lost = self.hung = True  # what it was doing there, nobody knows
             raise
         except Exception as error:
             if postgresql.is_lost(error) and not self.lost:
-                self.lost = True
+                self.lost, self.hung = True, isinstance(error, TimeoutError)
                 _logger.warning("a connection to PostgreSQL was lost: %s", type(error).__name__)
             problem = postgresql.translated(error)
         # Raised out here: the engine's exception quotes bound values.
