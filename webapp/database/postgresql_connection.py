@@ -41,6 +41,7 @@ class PostgresqlConnection:
         self._owner: databases.Database | None = None
         self._connection: Connection | None = None
         self._inserts: dict[Table, str] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self.lost = False
         self.hung = False
         """Whether it was lost since it gave no answer in time."""
@@ -56,7 +57,7 @@ class PostgresqlConnection:
 
     async def open(self) -> None:
         """Connect, and see that what is committed there stays. Raises Unavailable, ConfigurationError."""
-        await self.close()
+        self.discard()
         self._inserts = {}
         problem: Exception | None = None
         self._owner = databases.Database("postgresql://", **postgresql.options_of(self._url, patience=self._patience))
@@ -82,21 +83,18 @@ class PostgresqlConnection:
 
     async def close(self) -> None:
         """Close it; what was not committed is gone."""
+        self.discard()
+        while self._ending:
+            await asyncio.wait(set(self._ending))
+
+    def discard(self) -> None:
+        """As `close`, for who does not wait: what still runs there is cancelled, so that it lets go of its locks."""
         connection, owner = self._connection, self._owner
         self._connection = self._owner = None
-        if connection is None or owner is None:
-            return
-        raw = cast(asyncpg.Connection, connection.raw_connection)
-        if self.lost:
-            with suppress(Exception):
-                raw.terminate()
-        with suppress(Exception):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await connection.__aexit__()
-                await owner.disconnect()
-                return
-        with suppress(Exception):
-            raw.terminate()
+        if connection is not None and owner is not None:
+            task = asyncio.create_task(_end(connection, owner, is_there=self.hung or not self.lost))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     async def execute(self, sql: str, values: Values | None = None) -> None:
         """Run a statement for its effect. Raises DuplicateKey, Unavailable."""
@@ -160,6 +158,20 @@ class PostgresqlConnection:
             problem = postgresql.translated(error)
         # Raised out here: the engine's exception quotes bound values.
         raise problem
+
+
+async def _end(connection: Connection, owner: databases.Database, *, is_there: bool) -> None:
+    """Close it in order when it still `is_there`, which waits for what was cancelled; without a word when that takes too long."""
+    raw = cast(asyncpg.Connection, connection.raw_connection)
+    if is_there:
+        with suppress(Exception):
+            await raw.close(timeout=_CLOSE_SECONDS)
+    with suppress(Exception):
+        raw.terminate()
+    with suppress(Exception):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await connection.__aexit__()
+            await owner.disconnect()
 
 
 def _refuse_settings(rows: list[Row]) -> None:

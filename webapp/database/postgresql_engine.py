@@ -78,6 +78,8 @@ class PostgresqlEngine:
             try:
                 return await self._first(reader, lambda: reader.fetch_all(sql, values))
             finally:
+                if not reader.is_open:
+                    reader.discard()
                 self._readers.put_nowait(reader)
 
     async def fetch_all_now(self, sql: str, values: Values) -> list[Row]:
@@ -241,9 +243,11 @@ def _begin(account_id: str, *, patient: bool) -> str:
 
 async def _roll_back(connection: PostgresqlConnection) -> None:
     if not connection.is_open:
+        connection.discard()
         return
     try:
         await connection.execute("ROLLBACK")
     except Exception as error:
         connection.lost = True
+        connection.discard()
         _logger.warning("a rollback failed: %s", type(error).__name__)
