@@ -67,6 +67,10 @@ class Database:
         async with self._engine.transaction(account_id, patient=patient) as transaction:
             yield transaction
 
+    async def other_writers(self) -> int:
+        """How many connections of other processes may write here just now. Raises Unavailable."""
+        return await self._engine.other_writers()
+
     async def submit(self, write: Write) -> None:
         """Group commit; see `GroupCommit.submit`."""
         await self._group.submit(write)

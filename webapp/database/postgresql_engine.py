@@ -41,6 +41,12 @@ _RAISE = (
 )
 
 
+_WRITERS = (
+    "SELECT l.objid AS number FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+    f" WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.classid = {postgresql.WRITER} AND l.granted"
+)
+
+
 class PostgresqlEngine:
     """The connections to one database. With `patience` nothing is in a hurry: for a command, which nobody waits for."""
 
@@ -114,6 +120,11 @@ class PostgresqlEngine:
         finally:
             connection.in_a_hurry = not self._patience
             self._lock.release()
+
+    async def other_writers(self) -> int:
+        """How many connections of other processes may write here: each holds the lock of its number."""
+        rows = await self.fetch_all(_WRITERS, {})
+        return len({row["number"] for row in rows} - {self._pages.writer.number, self._batches.writer.number})
 
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`. In the best case it is two round trips: the generations, and all rows at once."""
