@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from tests.audit.test_verification import silent, verified
-from tests.personas import PASSWORD, House, settings_in
+from tests.personas import PASSWORD, House
 from tests.provisioning.test_result import report
-from tests.real.postgresql import SUPERUSER, Cluster
+from tests.real.postgresql import Cluster
 from tests.secrets.test_imports import previewed
 from tests.stories import add_image, enrolled, provision, store_credential
 from webapp.app import create_app
@@ -82,7 +82,8 @@ async def _add_what_takes_others(store: Store, credential: str) -> None:
         row = {**fields, "account_id": found["account_id"], "minted_at": store.clock(), "expires_at": store.clock() + DAY}
         sealed = store.vault.seal(Secret(b"a token"), seal_context(row))
         await transaction.execute(
-            "INSERT INTO minted_tokens (id, account_id, secret_version, host, auth_method, parameters, sealed, kek_id, minted_at, expires_at)"
+            "INSERT INTO minted_tokens"
+            " (id, account_id, secret_version, host, auth_method, parameters, sealed, kek_id, minted_at, expires_at)"
             " VALUES (:id, :account_id, :secret_version, :host, :auth_method, :parameters, :sealed, :kek_id, :minted_at, :expires_at)",
             {**row, "sealed": sealed.blob, "kek_id": sealed.kek_id},
         )
@@ -144,10 +145,11 @@ async def test_every_row_of_every_table_is_there(furnished: Furnished, postgresq
         assert set(moved.rows) == tables == set(our_tables())
         assert [name for name, rows in moved.rows.items() if not rows] == []
         source.row_factory = sqlite3.Row
-        for table in tables:
-            rows = [_as_json(row) for row in source.execute(f"SELECT * FROM {table}")]
-            there = json.loads(postgresql.sql(database, f"SELECT json_agg(t) FROM {table} t"))
-            assert sorted(map(json.dumps, map(_sorted, rows))) == sorted(map(json.dumps, map(_sorted, there))), table
+        rows = {table: [_as_json(row) for row in source.execute(f"SELECT * FROM {table}")] for table in tables}
+    parts = ", ".join(f"'{table}', (SELECT json_agg(t) FROM {table} t)" for table in tables)
+    there = json.loads(postgresql.sql(database, f"SELECT json_build_object({parts})"))
+    for table in tables:
+        assert sorted(map(json.dumps, map(_sorted, rows[table]))) == sorted(map(json.dumps, map(_sorted, there[table]))), table
 
 
 def _as_json(row: sqlite3.Row) -> dict[str, object]:

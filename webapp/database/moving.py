@@ -66,10 +66,12 @@ async def move(source: Source, url: str, clock: Clock, progress: Progress) -> Mo
     tell = _teller(progress, 2 * sum(counts.values()))
     async with _transaction(url) as connection:
         await _refuse_what_is_there(connection, tables)
-        written = {table.name: await _copy(connection, source, table, tell) for table in tables}
+        written: dict[str, RowHash] = {}
         for table in tables:
+            written[table.name] = await _copy(connection, source, table, tell)
             if written[table.name].rows != counts[table.name]:
                 raise CopyFailed(f"{source.path} is damaged: {table.name} has rows that its index has not. Restore a backup.")
+        for table in tables:
             read = await _read_back(connection, table, tell)
             if (read.rows, read.hexdigest) != (written[table.name].rows, written[table.name].hexdigest):
                 raise CopyFailed(f"{table.name} reads otherwise in PostgreSQL than it was written. Nothing was copied.")
