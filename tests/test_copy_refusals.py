@@ -46,7 +46,7 @@ class Small:
     @property
     def database(self) -> str:
         """The name of the database to copy to."""
-        return self.url.rpartition("/")[2]
+        return self.url.rpartition("/")[2].partition("?")[0]
 
     def write(self, *statements: str) -> None:
         """What somebody does to the file who owns it."""
