@@ -5,7 +5,7 @@ the store or no row of it, whenever this is interrupted.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -43,6 +43,9 @@ _IN_DOUBT = (
     "The connection to PostgreSQL was lost at the very end, so that nobody knows here whether all was copied or nothing."
     " Run it again: when it is there, you are told that there is an installation already."
 )
+_LAST_WORD = 1.0
+"""Seconds in which the driver may say itself that the connection was lost."""
+
 _FULL, _LOCKED = "53100", "55P03"
 
 
@@ -143,7 +146,8 @@ async def _copy(connection: asyncpg.Connection, source: Source, table: Table, te
             tell(len(rows))
 
     try:
-        await connection.copy_records_to_table(table.name, records=records(), columns=[column.name for column in table.columns])
+        columns = [column.name for column in table.columns]
+        await _connected(connection, connection.copy_records_to_table(table.name, records=records(), columns=columns))
         return digest
     except AppError as error:
         problem: Exception = error
@@ -167,6 +171,28 @@ async def _read_back(connection: asyncpg.Connection, table: Table, tell: Callabl
     return digest
 
 
+async def _connected(connection: asyncpg.Connection, work: Coroutine[Any, Any, T]) -> T:
+    """Do what takes turns in writing and reading, and is not to wait for an answer that cannot come. Raises ConnectionError for it."""
+    lost = asyncio.Event()
+
+    def note(_: object) -> None:
+        lost.set()
+
+    connection.add_termination_listener(note)
+    task, losing = asyncio.create_task(work), asyncio.create_task(lost.wait())
+    try:
+        await asyncio.wait({task, losing}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task}, timeout=_LAST_WORD)
+        if not task.done():
+            raise ConnectionError("the connection was lost")
+        return task.result()
+    finally:
+        task.cancel()
+        losing.cancel()
+        await asyncio.wait({task, losing})
+        connection.remove_termination_listener(note)
+
+
 async def _do(asked: Awaitable[T], lost: str = _LATER) -> T:
     try:
         return await asked
@@ -185,8 +211,10 @@ def _translated(error: Exception, table: str, lost: str) -> Exception:
     if postgresql.is_lost(error):
         return Unavailable(lost)
     rule = getattr(error, "constraint_name", None)
-    which = f" ({rule})" if rule else f" ({state})" if state else ""
-    return CopyFailed(f"{table or 'PostgreSQL'}: there is a row that breaks a rule there{which}. Nothing was copied.")
+    which = f" ({rule or state})" if rule or state else ""
+    if not table:
+        return CopyFailed(f"PostgreSQL refuses it{which or f' ({type(error).__name__})'}. Nothing was copied.")
+    return CopyFailed(f"{table}: there is a row that breaks a rule there{which}. Nothing was copied.")
 
 
 def _teller(progress: Progress, total: int) -> Callable[[int], None]:
