@@ -27,6 +27,7 @@ from webapp.errors import ConfigurationError
 from webapp.ids import new_id
 from webapp.images.official import load_official_images
 from webapp.images.repository import ImageRepository
+from webapp.keyring_watch import KEYRING_SQL, ROOT_KEYS_SQL, kept_up_to_date
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.sealed_values import SEALED_TABLES
 from webapp.secrets.imports import ImportRepository
@@ -46,8 +47,6 @@ from webapp.vault import (
     place_of,
 )
 
-KEYRING_SQL = "SELECT id, purpose, state, wrapped, check_value, root_fingerprint, created_at FROM keyring ORDER BY id"
-ROOT_KEYS_SQL = "SELECT fingerprint, provider, wrapped FROM root_keys"
 _INSTALLATION_SQL = "SELECT id FROM installation"
 _CHAIN_SQL = "SELECT audit_chain FROM installation"
 
@@ -116,26 +115,27 @@ async def open_locked_store(
         sign_ins = SignIns(database, vault, chain, clock, minter(settings, clock))
         imports = ImportRepository(database, vault, clock)
         await imports.forget_expired()
-        yield Store(
-            settings=settings,
-            database=database,
-            vault=vault,
-            chain=chain,
-            clock=clock,
-            accounts=AccountRepository(database, vault, chain, clock),
-            credentials=CredentialRepository(database, vault, chain, clock),
-            sign_ins=sign_ins,
-            secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
-            variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
-            imports=imports,
-            images=ImageRepository(database, vault, chain, clock),
-            agents=AgentRepository(database, vault, chain, clock),
-            bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
-            enrolment=Enrolment(database, vault, chain, clock),
-            audit=AuditRepository(database, vault, chain, clock),
-            provisions=ProvisionRepository(database, vault, chain, clock, sign_ins.tokens),
-            keys=KeyRepository(database, vault, clock, [table.table for table in SEALED_TABLES]),
-        )
+        async with kept_up_to_date(settings, database, vault):
+            yield Store(
+                settings=settings,
+                database=database,
+                vault=vault,
+                chain=chain,
+                clock=clock,
+                accounts=AccountRepository(database, vault, chain, clock),
+                credentials=CredentialRepository(database, vault, chain, clock),
+                sign_ins=sign_ins,
+                secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
+                variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
+                imports=imports,
+                images=ImageRepository(database, vault, chain, clock),
+                agents=AgentRepository(database, vault, chain, clock),
+                bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
+                enrolment=Enrolment(database, vault, chain, clock),
+                audit=AuditRepository(database, vault, chain, clock),
+                provisions=ProvisionRepository(database, vault, chain, clock, sign_ins.tokens),
+                keys=KeyRepository(database, vault, clock, [table.table for table in SEALED_TABLES]),
+            )
     finally:
         if sign_ins is not None:
             await sign_ins.close()

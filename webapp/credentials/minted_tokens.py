@@ -178,7 +178,7 @@ class MintedTokens:
             return stored
         if stored is not None and source.credential_id not in self._kept:
             self._remember(stored)
-        value = self._vault.open(sealed, _value_context(source))
+        value = await self._vault.opened(sealed, _value_context(source))
         asked_at = self._clock()
         try:
             token = await self._mint(source, value)
@@ -224,7 +224,7 @@ class MintedTokens:
             return None
         try:
             place = self._vault.place(seal_context(row))
-            self._vault.open_at(sealed, place)
+            await self._vault.opened(sealed, seal_context(row))
         except SealBroken:
             return None  # another one is minted; `check` names the row
         return Minted(_source(row), sealed, place, minted_at, expires_at)

@@ -22,6 +22,8 @@ class Database:
         """The column of every table with an id that says in which order its rows are best read in pages, and what is before all."""
         self.own_tables = engine.own_tables
         """Statements that make the tables which the engine itself writes to."""
+        self.is_shared = engine.is_shared
+        """Whether other processes may have the database open as well."""
         self._group = GroupCommit(engine)
 
     @classmethod
@@ -63,6 +65,20 @@ class Database:
         """A transaction, of this account or of the whole installation; see `Engine.transaction`."""
         async with self._engine.transaction(account_id, patient=patient) as transaction:
             yield transaction
+
+    @asynccontextmanager
+    async def exclusively(self, name: str) -> AsyncIterator[bool]:
+        """Hold this name while the block runs, so that one at a time does what it stands for, in whichever process.
+
+        The block gets False when somebody else holds it. A connection that is lost lets go of it: it keeps work from being done twice,
+        and no row from being written. Raises Unavailable.
+        """
+        taken = await self._engine.take_name(name)
+        try:
+            yield taken
+        finally:
+            if taken:
+                await self._engine.let_go_of_name(name)
 
     async def submit(self, write: Write) -> None:
         """Group commit; see `GroupCommit.submit`."""

@@ -63,5 +63,15 @@ class Engine(Protocol):
         Raises Unavailable when it cannot begin or commit.
         """
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may have the database open as well."""
+
+    async def take_name(self, name: str) -> bool:
+        """Take this name, for what one at a time does; False when it is taken, here or by another process. Raises Unavailable."""
+
+    async def let_go_of_name(self, name: str) -> None:
+        """Let go of a name that was taken here."""
+
     async def commit(self, group: Group) -> None:
         """Write one batch, and return when it is committed and synced. Raises for all of the batch; then nobody knows that it was."""

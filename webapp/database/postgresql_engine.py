@@ -16,6 +16,7 @@ from webapp.database.batch import Batch
 from webapp.database.engine import Group, Taken
 from webapp.database.postgresql import STATEMENT_SECONDS
 from webapp.database.postgresql_connection import PostgresqlConnection
+from webapp.database.postgresql_names import Names
 from webapp.database.postgresql_reads import NotRead, Reads
 from webapp.database.rows import Row, Values
 from webapp.database.transaction import Transaction
@@ -45,6 +46,7 @@ class PostgresqlEngine:
 
     words = postgresql.WORDS
     place = ("id", "")
+    is_shared = True
     own_tables = ('CREATE TABLE IF NOT EXISTS generations (account_id TEXT COLLATE "C" PRIMARY KEY, generation BIGINT NOT NULL)',)
 
     def __init__(self, url: str) -> None:
@@ -53,6 +55,8 @@ class PostgresqlEngine:
         self._all_readers = [PostgresqlConnection(url) for _ in range(READERS)]
         self._readers: asyncio.LifoQueue[PostgresqlConnection] = asyncio.LifoQueue()
         self._lock = asyncio.Lock()
+        self._names = Names(url)
+        self.take_name, self.let_go_of_name = self._names.take, self._names.let_go
         self._lately: dict[str, None] = {}
         self._failures = 0
         self._not_before = 0.0
@@ -66,6 +70,7 @@ class PostgresqlEngine:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._names.close()
         async with self._lock:
             for connection in (*self._all_readers, self._pages, self._batches):
                 await connection.close()

@@ -35,6 +35,7 @@ class SqliteEngine:
     words = sqlite.WORDS
     place = ("rowid", 0)
     own_tables = ()
+    is_shared = False
 
     def __init__(self, url: str, connect: Callable[[], HeldConnection] | None = None) -> None:
         self._url = url
@@ -45,6 +46,7 @@ class SqliteEngine:
         self._in_doubt = False
         self._usual = 0.0  # seconds that a batch takes, as the mean of the last few
         self._lock = asyncio.Lock()
+        self._names: set[str] = set()
         self._readers: asyncio.LifoQueue[HeldConnection] = asyncio.LifoQueue()
         self._opened = 0
         self._now: sqlite.NowReader | None = None
@@ -110,6 +112,17 @@ class SqliteEngine:
                 transaction.settle(committed=True)
             finally:
                 self._generations.raise_for(transaction.changed)  # however it ended, and before anybody else reads
+
+    async def take_name(self, name: str) -> bool:
+        """Take this name; see `Engine.take_name`. There is no other process."""
+        if name in self._names:
+            return False
+        self._names.add(name)
+        return True
+
+    async def let_go_of_name(self, name: str) -> None:
+        """Let go of it."""
+        self._names.discard(name)
 
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`."""

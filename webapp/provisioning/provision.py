@@ -81,12 +81,17 @@ class NeedsToken(Exception):
         self.agent, self.intended, self.source = agent, intended, source
 
 
+class NeedsKeyring(Exception):
+    """A value is sealed with a key that is not known here: the keyring is to be looked up first; then it is decided again."""
+
+
 class HandOver:
     """One hand-over on its way: `decide` takes part in the batch, and `release` comes after its commit."""
 
     __slots__ = (
         "_address",
         "_known",
+        "_looked_up",
         "_minted",
         "_now",
         "_number",
@@ -99,9 +104,19 @@ class HandOver:
     )
     _known: Known
 
-    def __init__(self, token: Token, address: str | None, request_id: str | None, parts: Parts, *, with_user_data: bool = True) -> None:
+    def __init__(
+        self,
+        token: Token,
+        address: str | None,
+        request_id: str | None,
+        parts: Parts,
+        *,
+        with_user_data: bool = True,
+        looked_up: bool = False,
+    ) -> None:
+        """`looked_up` is whether the keyring was: what no key is there for then does not open."""
         self._token, self._address, self._request_id = token, address, request_id
-        self._parts, self._with_user_data = parts, with_user_data
+        self._parts, self._with_user_data, self._looked_up = parts, with_user_data, looked_up
         self._now = self._number = 0
         self._minted: Minted | None = None
         self._user_data: FoundUserData | None = None
@@ -111,8 +126,8 @@ class HandOver:
         """Read what the agent is to have, check it, and say what to write.
 
         Nobody else writes meanwhile, so that nothing is served that was changed or revoked before.
-        Raises UnknownToken, RefusedToken; NeedsToken. What else is wrong is raised by `release`, when it is written down that the agent
-        was here.
+        Raises UnknownToken, RefusedToken; NeedsToken, NeedsKeyring. What else is wrong is raised by `release`, when it is written down
+        that the agent was here.
         """
         parts = self._parts
         self._now = parts.clock()
@@ -125,9 +140,13 @@ class HandOver:
                 if self._known.place == NOWHERE:
                     raise SealBroken("it is filed where nothing of ours can be")
                 refuse(intended)
+                if self._known.place is not None:
+                    self._need_key_of(intended.sealed)
                 event = self._known.event = _event(intended)
             template = intended.user_data if self._with_user_data else None
             user_data = self._user_data = find_user_data(batch, intended.account_id, template, parts.values)
+            for sealed in user_data.sealed if user_data is not None else ():
+                self._need_key_of(sealed)
             if user_data is not None and user_data.may_be_too_long:
                 # Tried before the row is written: a row that says "allowed" is about something that left.
                 render_user_data(intended.account_id, user_data, parts.values)
@@ -161,6 +180,10 @@ class HandOver:
             return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
         raise problem
 
+    def _need_key_of(self, sealed: bytes) -> None:
+        if not self._looked_up and self._parts.vault.lacks_key_of(sealed):
+            raise NeedsKeyring
+
     def _agent(self, intended: Intended) -> Actor:
         return Actor(
             intended.account_id, "agent", intended.agent_id, intended.agent_name, self._token.accessor, self._address, self._request_id
@@ -177,15 +200,19 @@ async def provision(token: Token, address: str | None, request_id: str | None, p
     Raises UnknownToken, RefusedToken; NotHandedOver when there is no image to install, or when its credential or its user data
     does not fit, or no token is minted (never a guess, never anonymous); Unavailable when the row cannot be written.
     """
+    looked_up = False
     for _ in range(TRIES):
-        hand_over = HandOver(token, address, request_id, parts, with_user_data=with_user_data)
+        hand_over = HandOver(token, address, request_id, parts, with_user_data=with_user_data, looked_up=looked_up)
+        needs = None
         try:
             await parts.provisions.submit(token, hand_over.decide)
         except NeedsToken as needed:
             needs = needed
+        except NeedsKeyring:
+            looked_up = True
         else:
             return hand_over.release()
-        await _mint(needs, parts)
+        await (parts.vault.look_up() if needs is None else _mint(needs, parts))
     raise Unavailable("The registry credential is being changed just now, so nothing was released. Try again.")
 
 

@@ -221,7 +221,7 @@ class ProvisionRepository:
         pairs: list[tuple[str, str]] = []
         for row in await transaction.fetch_all(_VALUES, {"id": credential_id, "version": version}):
             place = seal_context(account_id, credential_id, version, row["host"], row["auth_method"], row["parameters"])
-            pairs += [(row["username"], value) for value in self._opened(row["sealed"], place)]
+            pairs += [(row["username"], value) for value in await self._opened(row["sealed"], place)]
         for minted in await self._tokens.lately(account_id, credential_id):
             pairs.append((token_username(minted.source.auth_method), self._tokens.open(minted).reveal().decode("utf-8")))
         return [form for username, value in pairs for form in (_basic(username, value), value)]
@@ -235,12 +235,12 @@ class ProvisionRepository:
                 {"name": name, "version": int(version)},
             )
             if row is not None:
-                values += self._opened(row["sealed"], named_value.seal_context(transaction.account_id, row["id"], int(version)))
+                values += await self._opened(row["sealed"], named_value.seal_context(transaction.account_id, row["id"], int(version)))
         return values
 
-    def _opened(self, sealed: bytes, context: SealContext) -> list[str]:
+    async def _opened(self, sealed: bytes, context: SealContext) -> list[str]:
         try:
-            return [self._vault.open(sealed, context).reveal().decode("utf-8")]
+            return [(await self._vault.opened(sealed, context)).reveal().decode("utf-8")]
         except SealBroken:
             return []
 

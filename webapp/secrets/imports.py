@@ -114,7 +114,7 @@ class ImportRepository:
         row = await self._kept(actor, values, import_id)
         if row is None:
             raise NotFound(_GONE)
-        kept = self._opened(actor, values, row)
+        kept = await self._opened(actor, values, row)
         return await self.begin(actor, values, Secret(kept["text"].encode("utf-8")))
 
     async def _kept(self, actor: Actor, values: NamedValueRepository, import_id: str) -> Row | None:
@@ -125,7 +125,7 @@ class ImportRepository:
         )
 
     async def _entries(self, actor: Actor, values: NamedValueRepository, row: Row) -> list[Entry]:
-        kept = self._opened(actor, values, row)
+        kept = await self._opened(actor, values, row)
         known = {key: (str(record_id), int(version)) for key, (record_id, version) in kept["known"].items()}
         file = parse_env_file(kept["text"].encode("utf-8"), allow_empty=not values.kind.sealed)
         existing = await values.existing(actor, [entry.name.key for entry in file.entries])
@@ -135,10 +135,10 @@ class ImportRepository:
             if not _is_unchanged(entry, existing.get(entry.name.key))
         ]
 
-    def _opened(self, actor: Actor, values: NamedValueRepository, row: Row) -> Any:
+    async def _opened(self, actor: Actor, values: NamedValueRepository, row: Row) -> Any:
         """The text that is kept, and what the preview saw beside it. Raises NotFound: one that does not open is there no more."""
         try:
-            return json.loads(self._vault.open(row["sealed"], self._context(actor, values, row["id"])).reveal())
+            return json.loads((await self._vault.opened(row["sealed"], self._context(actor, values, row["id"]))).reveal())
         except SealBroken:
             raise NotFound(_GONE) from None
 
