@@ -75,10 +75,17 @@ class Database:
         """
         taken = await self._engine.take_name(name)
         try:
-            yield taken
+            yield bool(taken)
         finally:
             if taken:
-                await self._engine.let_go_of_name(name)
+                await self._engine.let_go_of_name(name, taken)
+
+    async def keeps(self, name: str) -> bool:
+        """Whether this process is the one that has this name, for what one process does all the time: for who asks before each step.
+
+        It is taken when nobody has it, and is let go of when the database is closed, or by a connection that is lost. Raises Unavailable.
+        """
+        return await self._engine.keep_name(name)
 
     async def submit(self, write: Write) -> None:
         """Group commit; see `GroupCommit.submit`."""

@@ -56,7 +56,7 @@ class PostgresqlEngine:
         self._readers: asyncio.LifoQueue[PostgresqlConnection] = asyncio.LifoQueue()
         self._lock = asyncio.Lock()
         self._names = Names(url)
-        self.take_name, self.let_go_of_name = self._names.take, self._names.let_go
+        self.take_name, self.let_go_of_name, self.keep_name = self._names.take, self._names.let_go, self._names.keep
         self._lately: dict[str, None] = {}
         self._failures = 0
         self._not_before = 0.0

@@ -6,6 +6,7 @@ they keep work from being done twice; what must not be done twice is refused by 
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from webapp.database import postgresql
 from webapp.database.postgresql_connection import PostgresqlConnection
@@ -23,29 +24,22 @@ class Names:
     def __init__(self, url: str) -> None:
         self._connection = PostgresqlConnection(url)
         self._held: set[int] = set()
+        self._opened = 0
         self._lock = asyncio.Lock()
 
-    async def take(self, name: str) -> bool:
-        """Take the name; False when another one has it, here or in another process. Raises Unavailable."""
+    async def take(self, name: str) -> int:
+        """Take the name, and return what lets go of it; 0 when another one has it, here or in another process. Raises Unavailable."""
         number = postgresql.lock_number(name)
         async with self._lock:
-            if number in self._held:
-                return False
-            if not self._connection.is_open:
-                await self._open()
-            row = await self._connection.fetch_one(_TAKE, {"number": number})
-            if row is None or not row["taken"]:
-                return False
-            self._held.add(number)
-            return True
+            return await self._take(number)
 
-    async def let_go(self, name: str) -> None:
+    async def let_go(self, name: str, taken: int) -> None:
         """Let go of it. A connection that was lost has let go of it by itself."""
         number = postgresql.lock_number(name)
         async with self._lock:
-            self._held.discard(number)
-            if not self._connection.is_open:
+            if not self._connection.is_open or self._opened != taken:
                 return
+            self._held.discard(number)
             try:
                 await self._connection.fetch_one(_LET_GO, {"number": number})
             except Exception as error:
@@ -59,6 +53,29 @@ class Names:
         except ConfigurationError as error:  # it was right when the program began
             _logger.error("PostgreSQL cannot be reached: %s", error)
             raise Unavailable("The store cannot be reached just now. Try again.") from None
+        self._held.clear()
+        self._opened += 1
+
+    async def keep(self, name: str) -> bool:
+        """Have the name from now on, if nobody else has it; see `Database.keeps`. Raises Unavailable."""
+        number = postgresql.lock_number(name)
+        async with self._lock:
+            if number in self._held and self._connection.is_open:
+                with suppress(Unavailable):
+                    await self._connection.fetch_one("SELECT 1 AS one")
+                    return True
+            return bool(await self._take(number))
+
+    async def _take(self, number: int) -> int:
+        if not self._connection.is_open:
+            await self._open()
+        if number in self._held:
+            return 0
+        row = await self._connection.fetch_one(_TAKE, {"number": number})
+        if row is None or not row["taken"]:
+            return 0
+        self._held.add(number)
+        return self._opened
 
     async def close(self) -> None:
         """Let go of all of them."""

@@ -113,16 +113,20 @@ class SqliteEngine:
             finally:
                 self._generations.raise_for(transaction.changed)  # however it ended, and before anybody else reads
 
-    async def take_name(self, name: str) -> bool:
+    async def take_name(self, name: str) -> int:
         """Take this name; see `Engine.take_name`. There is no other process."""
         if name in self._names:
-            return False
+            return 0
         self._names.add(name)
-        return True
+        return 1
 
-    async def let_go_of_name(self, name: str) -> None:
+    async def let_go_of_name(self, name: str, taken: int) -> None:
         """Let go of it."""
         self._names.discard(name)
+
+    async def keep_name(self, name: str) -> bool:
+        """There is no other process."""
+        return True
 
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`."""

@@ -101,6 +101,7 @@ class HandOver:
         "_token",
         "_user_data",
         "_with_user_data",
+        "_writer",
     )
     _known: Known
 
@@ -117,7 +118,7 @@ class HandOver:
         """`looked_up` is whether the keyring was: what no key is there for then does not open."""
         self._token, self._address, self._request_id = token, address, request_id
         self._parts, self._with_user_data, self._looked_up = parts, with_user_data, looked_up
-        self._now = self._number = 0
+        self._now = self._writer = self._number = 0
         self._minted: Minted | None = None
         self._user_data: FoundUserData | None = None
         self._refused: NotHandedOver | None = None
@@ -161,6 +162,7 @@ class HandOver:
         if user_data is not None:
             # What is read is named in full, however much it is: 64 names at the most.
             event = replace(event, detail=f"{event.detail}; {user_data.reads}")
+        self._writer = batch.writer.number
         self._number = parts.chain.add(batch, self._agent(intended), event, self._now)
 
     def release(self) -> Provision:
@@ -176,7 +178,7 @@ class HandOver:
         except (Conflict, SealBroken) as error:
             problem = self._not_handed_over(intended, error)
         else:
-            provision_id = provision_id_of(self._now, self._number)
+            provision_id = provision_id_of(self._now, self._writer, self._number)
             return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
         raise problem
 
