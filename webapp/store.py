@@ -19,7 +19,7 @@ from webapp.clock import Clock, system_clock
 from webapp.command import Progress, unseen
 from webapp.credentials.repository import CredentialRepository
 from webapp.credentials.sign_ins import SignIns, minter
-from webapp.database import Database, Transaction, inspect, is_postgresql
+from webapp.database import Database, Row, Transaction, inspect, is_postgresql
 from webapp.database.lock import store_lock
 from webapp.database.migrations import VERSIONS_SQL, may_be_ahead, migrate, refuse_newer
 from webapp.encryption.repository import KeyRepository
@@ -156,8 +156,10 @@ def _root_key(settings: Settings, notices: Callable[[str], None], *, first: bool
 
     A root key is made only when there is no keyring at all.
     """
-    found = inspect(settings.database_url, (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL, ROOT_KEYS_SQL))
-    installation, keyring, versions, wrapped = found if found is not None else ([], [], [], [])
+    installation, keyring, versions, wrapped = _inspected(settings)
+    if bool(keyring) != bool(installation):
+        # They are read one after the other, and another process may have written both in between.
+        installation, keyring, versions, wrapped = _inspected(settings)
     refuse_newer([int(row["number"]) for row in versions], ahead=may_be_ahead(settings.database_url))
     if keyring or installation:
         if not (keyring and installation):  # they are written in one transaction
@@ -183,6 +185,11 @@ def _root_key(settings: Settings, notices: Callable[[str], None], *, first: bool
         notices(f"{'Made a root key' if new.made else 'Took the root key that is there'}: {which}")
         notices("Keep a copy of it away from this machine: without it nothing that is stored here can be opened.")
     return _Opened(new.root, instance_id, new)
+
+
+def _inspected(settings: Settings) -> list[list[Row]]:
+    statements = (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL, ROOT_KEYS_SQL)
+    return inspect(settings.database_url, statements) or [[] for _ in statements]
 
 
 async def _begin(database: Database, new: NewRootKey, instance_id: str, now: int) -> None:
