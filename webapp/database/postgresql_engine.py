@@ -15,6 +15,7 @@ from webapp.database import postgresql
 from webapp.database.batch import Batch
 from webapp.database.engine import Group, Taken
 from webapp.database.postgresql_connection import PostgresqlConnection
+from webapp.database.postgresql_names import Names
 from webapp.database.postgresql_reads import NotRead, Reads
 from webapp.database.reach import Reach
 from webapp.database.rows import Row, Unreachable, Values
@@ -52,6 +53,7 @@ class PostgresqlEngine:
 
     words = postgresql.WORDS
     place = ("id", "")
+    is_shared = True
     own_tables = ('CREATE TABLE IF NOT EXISTS generations (account_id TEXT COLLATE "C" PRIMARY KEY, generation BIGINT NOT NULL)',)
 
     def __init__(self, url: str, *, patience: bool = False) -> None:
@@ -62,6 +64,8 @@ class PostgresqlEngine:
         self._readers: asyncio.LifoQueue[PostgresqlConnection] = asyncio.LifoQueue()
         self._reach = Reach()
         self._lock = asyncio.Lock()
+        self._names = Names(url)
+        self.take_name, self.let_go_of_name, self.keep_name = self._names.take, self._names.let_go, self._names.keep
         self._lately: dict[str, None] = {}
 
     async def open(self) -> None:
@@ -73,6 +77,7 @@ class PostgresqlEngine:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._names.close()
         async with self._lock:
             for connection in (*self._all_readers, self._pages, self._batches):
                 await connection.close()
