@@ -1,4 +1,7 @@
-"""The two engines that a store may be in. A test that asks for `engine` runs once on each; those that ask for the house do."""
+"""The two engines that a store may be in. A test that asks for `engine` runs once on each; those that ask for the house do.
+
+What a test does to the database behind the program's back is said here for both, where their words differ.
+"""
 
 import tempfile
 from collections.abc import Iterator
@@ -7,12 +10,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.postgresql import Cluster
+from tests.real.postgresql import SUPERUSER, Cluster
 from webapp.database import Database
 from webapp.database.migrations import migrate
 from webapp.database.sqlite import path_of, url_of
 
 ENGINES = ("sqlite", "postgresql")
+
+on_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+"""For what only SQLite's store can be (its file, its lock, a value of another type in a column), and for what asks the database nothing
+that the neighbours do not ask on both. The reason stands beside it."""
+
+on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+"""For what only PostgreSQL does."""
+
+_REFUSED = {
+    "sqlite": ("CREATE TRIGGER full BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, 'disk full'); END",),
+    "postgresql": (
+        (
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'disk full' USING ERRCODE = 'disk_full'; END $$"
+        ),
+        "CREATE TRIGGER full_disk BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION full_disk()",
+    ),
+}
+_TAKEN = {"sqlite": ("DROP TRIGGER full",), "postgresql": ("DROP FUNCTION full_disk CASCADE",)}
 
 _MIGRATED: list[bytes] = []
 _TEMPLATES: dict[int, str] = {}
@@ -49,6 +71,26 @@ class Engine:
             await _migrate(self.cluster.url(template))
         self.made.append(self.cluster.new_database(template))
         return self.cluster.url(self.made[-1])
+
+    def on_disk(self) -> bytes:
+        """All that is on the disk of what was made."""
+        if self.cluster is None:
+            return b"".join(path.read_bytes() for path in sorted(self.folder.iterdir()) if path.name.startswith(tuple(self.made)))
+        self.cluster.sql(SUPERUSER, "CHECKPOINT")
+        names = ", ".join(f"'{name}'" for name in self.made)
+        folders = self.cluster.sql(SUPERUSER, f"SELECT oid FROM pg_database WHERE datname IN ({names})").splitlines()
+        files = [path for folder in folders for path in sorted((self.cluster.data / "base" / folder).iterdir())]
+        return b"".join(path.read_bytes() for path in files)
+
+    async def refuse_writes(self, database: Database, table: str, verb: str = "INSERT") -> None:
+        """Let the disk be full for what is written to the table."""
+        async with database.transaction() as transaction:
+            await transaction.execute_all([sql.format(table=table, verb=verb) for sql in _REFUSED[self.name]])
+
+    async def take_writes(self, database: Database) -> None:
+        """Let there be room again."""
+        async with database.transaction() as transaction:
+            await transaction.execute_all(_TAKEN[self.name])
 
     def drop(self) -> None:
         """Drop what was made."""

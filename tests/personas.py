@@ -20,7 +20,6 @@ from webapp.accounts.member import member_mac
 from webapp.actor import Actor
 from webapp.app import create_app
 from webapp.clock import HOUR
-from webapp.database import is_postgresql
 from webapp.ids import new_id
 from webapp.settings import Settings
 from webapp.store import Store, open_store
@@ -87,6 +86,7 @@ class House:
     bob: Persona
     charlie: Persona
     stack: AsyncExitStack
+    engine: Engine
 
     async def client(self, session: str | None = None) -> httpx2.AsyncClient:
         """A browser on this application, signed in when it is given a session."""
@@ -131,8 +131,26 @@ class House:
 
     async def audit(self) -> list[dict[str, object]]:
         """All rows of the audit log, oldest first."""
-        lies = "ctid" if is_postgresql(self.settings.database_url) else "rowid"  # each process's chains number their rows themselves
+        lies = "ctid" if self.engine.name == "postgresql" else "rowid"  # each process's chains number their rows themselves
         return [dict(row) for row in await self.store.database.fetch_all(f"SELECT * FROM audit_log ORDER BY {lies}")]
+
+    async def tamper(self, sql: str, **values: object) -> None:
+        """Do as the database's owner may."""
+        async with self.store.database.transaction() as transaction:
+            await transaction.execute(sql, values)
+
+    async def refuse_writes(self, table: str = "audit_log", verb: str = "INSERT") -> None:
+        """Let the disk be full for what is written to the table."""
+        await self.engine.refuse_writes(self.store.database, table, verb)
+
+    async def take_writes(self) -> None:
+        """Let there be room again."""
+        await self.engine.take_writes(self.store.database)
+
+    def on_disk(self) -> bytes:
+        """All that is in the data directory and in the database's files."""
+        files = b"".join(path.read_bytes() for path in self.settings.data_dir.rglob("*") if path.is_file())
+        return files + self.engine.on_disk()
 
 
 def settings_in(folder: Path, **environ: str) -> Settings:
@@ -166,6 +184,7 @@ async def house(tmp_path: Path, anyio_backend: str, engine: Engine, house_enviro
             bob=Persona("bob", "viewer", acme, "Acme"),
             charlie=Persona("charlie", "admin", other, "Other"),
             stack=stack,
+            engine=engine,
         )
         for persona in (built.alice, built.bob, built.charlie):
             await built.move_in(persona)

@@ -13,8 +13,6 @@ from webapp.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 
-FULL = "CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-
 
 def event(number: int) -> Event:
     return Event("image.create", "image", str(number), f"image {number}")
@@ -109,12 +107,10 @@ async def test_a_full_disk_releases_nobody(house: House) -> None:
 async def test_a_batch_that_cannot_be_written_releases_nobody(house: House) -> None:
     chain = house.store.chain
     await chain.append_and_commit(actor(house), event(0))
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute(FULL)
+    await house.refuse_writes()
     results = await asyncio.gather(*(chain.append_and_commit(actor(house), event(n)) for n in range(20)), return_exceptions=True)
     assert all(isinstance(result, Unavailable) for result in results)
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("DROP TRIGGER full")
+    await house.take_writes()
     await chain.append_and_commit(actor(house), event(1))
     assert await is_whole(house) == 2
 

@@ -207,8 +207,7 @@ async def test_without_its_root_key_nothing_is_rotated(house: House, alice: http
 
 async def test_a_disk_that_is_full_changes_no_key(house: House, alice: httpx2.AsyncClient) -> None:
     await furnish(house, alice)
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    await house.refuse_writes()
     outcome = await execute(house.store, Command("rotate-key"), os.getuid())
     assert outcome.exit not in (DONE, REFUSED)
     assert await states(house) == {1: "active"}
