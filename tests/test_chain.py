@@ -2,9 +2,11 @@
 
 import asyncio
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import House
 from webapp.actor import Actor
 from webapp.chain import COLUMNS, FIRST_MAC, AuditChain, Event, mac_input
@@ -19,13 +21,15 @@ def event(number: int) -> Event:
 
 
 async def is_whole(house: House) -> int:
-    """Verify the chain as a reader of the database would; returns how many rows it has."""
-    previous, rows = FIRST_MAC, await house.audit()
-    for number, row in enumerate(rows, 1):
-        assert row["seq"] == number
-        assert row["previous_mac"] == previous
-        assert row["mac"] == house.store.vault.audit_mac(mac_input(previous, row))
-        previous = bytes(row["mac"])
+    """Verify the chains as a reader of the database would; returns how many rows it has."""
+    rows = await house.audit()
+    for chain in {row["chain"] for row in rows}:  # on PostgreSQL each connection that writes has its own
+        previous = FIRST_MAC
+        for number, row in enumerate(sorted((row for row in rows if row["chain"] == chain), key=lambda row: int(str(row["seq"]))), 1):
+            assert row["seq"] == number
+            assert row["previous_mac"] == previous
+            assert row["mac"] == house.store.vault.audit_mac(mac_input(previous, row))
+            previous = cast(bytes, row["mac"])
     return len(rows)
 
 
@@ -90,6 +94,7 @@ async def test_a_page_that_is_given_up_takes_its_rows_with_it_and_breaks_nothing
     assert await is_whole(house) == 1
 
 
+@on_sqlite  # on PostgreSQL the disk is another host's; what it says then is in the next test
 async def test_a_full_disk_releases_nobody(house: House) -> None:
     chain, account = house.store.chain, house.store.database.account(house.alice.account_id)
     await chain.append_and_commit(actor(house), event(0))
