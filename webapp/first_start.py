@@ -27,7 +27,7 @@ async def _init(settings: Settings) -> Outcome:
         sys.stderr.write(f"{line}\n")
 
     try:
-        async with open_store(settings, notices=notice, first=True):
+        async with open_store(settings, notices=notice, first=True, patience=True):
             pass
     except OSError as error:
         raise ConfigurationError(f"WEBAPP_DATA_DIR: the store in {settings.data_dir} cannot be opened ({error}).") from None

@@ -111,6 +111,10 @@ class SqliteEngine:
             finally:
                 self._generations.raise_for(transaction.changed)  # however it ended, and before anybody else reads
 
+    async def other_writers(self) -> int:
+        """None: only this process has the file open."""
+        return 0
+
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`."""
         async with self._lock:

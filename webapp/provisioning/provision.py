@@ -126,8 +126,7 @@ class HandOver:
                     raise SealBroken("it is filed where nothing of ours can be")
                 refuse(intended)
                 event = self._known.event = _event(intended)
-            template = intended.user_data if self._with_user_data else None
-            user_data = self._user_data = find_user_data(batch, intended.account_id, template, parts.values)
+            user_data = self._user_data = self._found_user_data(batch) if self._with_user_data else None
             if user_data is not None and user_data.may_be_too_long:
                 # Tried before the row is written: a row that says "allowed" is about something that left.
                 render_user_data(intended.account_id, user_data, parts.values)
@@ -160,6 +159,14 @@ class HandOver:
             provision_id = provision_id_of(self._now, self._number)
             return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
         raise problem
+
+    def _found_user_data(self, batch: Batch) -> FoundUserData | None:
+        """What the template refers to. Raises Conflict when it is not there: what is absent is looked for each time."""
+        known = self._known
+        if known.user_data is None and known.intended.user_data is not None:
+            found = find_user_data(batch, known.intended.account_id, known.intended.user_data, self._parts.values)
+            self._parts.provisions.kept.found(known, found)
+        return known.user_data
 
     def _agent(self, intended: Intended) -> Actor:
         return Actor(
