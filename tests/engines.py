@@ -3,8 +3,10 @@
 What a test does to the database behind the program's back is said here for both, where their words differ.
 """
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +44,12 @@ _TEMPLATES: dict[int, str] = {}
 
 @dataclass
 class Engine:
-    """Where a test's stores are. `cluster` is None for SQLite."""
+    """Where a test's stores are. `cluster` is None for SQLite; with an `icu_locale` its databases order text as people do."""
 
     name: str
     folder: Path
     cluster: Cluster | None = None
+    icu_locale: str = ""
 
     def __post_init__(self) -> None:
         self.made: list[str] = []
@@ -56,7 +59,7 @@ class Engine:
         if self.cluster is None:
             self.made.append(f"{len(self.made)}.sqlite3")
             return url_of(self.folder / self.made[-1])
-        self.made.append(self.cluster.new_database())
+        self.made.append(self.cluster.new_database(icu_locale=self.icu_locale))
         return self.cluster.url(self.made[-1])
 
     async def migrated_url(self) -> str:
@@ -64,6 +67,10 @@ class Engine:
         if self.cluster is None:
             url = self.new_url()
             path_of(url).write_bytes(await _migrated_file())
+            return url
+        if self.icu_locale:
+            url = self.new_url()
+            await _migrate(url)
             return url
         template = _TEMPLATES.get(self.cluster.port)
         if template is None:
@@ -81,6 +88,20 @@ class Engine:
         folders = self.cluster.sql(SUPERUSER, f"SELECT oid FROM pg_database WHERE datname IN ({names})").splitlines()
         files = [path for folder in folders for path in sorted((self.cluster.data / "base" / folder).iterdir())]
         return b"".join(path.read_bytes() for path in files)
+
+    def content(self) -> object:
+        """What the databases hold, to be compared: on SQLite byte for byte, with what SQLite keeps beside them."""
+        if self.cluster is None:
+            return {path.name: path.read_bytes() for path in self.folder.iterdir() if path.name.startswith(tuple(self.made))}
+        return [self.cluster.sql(name, "SELECT database_to_xml(true, true, '')") for name in self.made]
+
+    def change(self, statement: str) -> None:
+        """Write to the database that was made last, as somebody who is not this program."""
+        if self.cluster is not None:
+            self.cluster.sql(self.made[-1], statement)
+            return
+        with closing(sqlite3.connect(self.folder / self.made[-1])) as connection, connection:
+            connection.execute(statement)
 
     async def refuse_writes(self, database: Database, table: str, verb: str = "INSERT") -> None:
         """Let the disk be full for what is written to the table."""
@@ -102,7 +123,12 @@ class Engine:
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """The engine that the test runs on; a file may name the ones that it is about by a parameter of its own."""
-    made = Engine(request.param, tmp_path, request.getfixturevalue("postgresql") if request.param == "postgresql" else None)
+    yield from engine_of(request.param, request, tmp_path)
+
+
+def engine_of(name: str, request: pytest.FixtureRequest, tmp_path: Path, *, icu_locale: str = "") -> Iterator[Engine]:
+    """The engine with this name, for a fixture of a file's own."""
+    made = Engine(name, tmp_path, request.getfixturevalue("postgresql") if name == "postgresql" else None, icu_locale)
     yield made
     made.drop()
 
