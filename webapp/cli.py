@@ -134,10 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     restore = command(
         "restore",
         _restore,
-        "make a backup the store; the server has to be stopped",
+        "make a backup the store; the servers have to be stopped",
         "Ends all sessions and bootstrap tokens, and goes on with a new chain of the audit log.",
     )
-    restore.add_argument("file", metavar="FILE", help="the backup")
+    restore.add_argument("file", metavar="FILE", nargs="?", help="the backup; none with PostgreSQL, whose rows pg_restore has brought back")
     restore.add_argument(
         "--agents",
         choices=("keep", "end"),

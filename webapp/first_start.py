@@ -36,7 +36,7 @@ async def _init(settings: Settings) -> Outcome:
 
     try:
         # On PostgreSQL others may do the same now: whoever comes second finds a keyring, and makes no root key that nobody needs.
-        async with _alone(settings), open_store(settings, notices=notice, first=True):
+        async with _alone(settings), open_store(settings, notices=notice, first=True, patience=True):
             pass
     except OSError as error:
         raise ConfigurationError(f"WEBAPP_DATA_DIR: the store in {settings.data_dir} cannot be opened ({error}).") from None
@@ -49,7 +49,7 @@ async def _alone(settings: Settings) -> AsyncIterator[None]:
     if not is_postgresql(settings.database_url):
         yield  # the data directory's lock does it
         return
-    database = await Database.open(settings.database_url)
+    database = await Database.open(settings.database_url, patience=True)
     try:
         for _ in range(_TRIES):
             async with database.exclusively(_BEGIN) as alone:

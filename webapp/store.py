@@ -81,28 +81,41 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None, first: bool | None = None
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    notices: Callable[[str], None] = lambda line: None,
+    first: bool | None = None,
+    patience: bool = False,
 ) -> AsyncIterator[Store]:
     """Open the store, and close it at the end.
 
     `first` is whether it may be made when there is none yet: by default only in a file, which is this process's own; of a PostgreSQL
-    database `init` says so. `notices` gets the lines that people should read, such as where a new root key is. Raises
-    ConfigurationError (StoreLocked when another process has the file open), Unavailable; then not a byte of the database has changed.
+    database `init` says so. `patience` is for a command; see `Database.open`. `notices` gets the lines that people should read, such as
+    where a new root key is. Raises ConfigurationError (StoreLocked when another process has the file open), Unavailable; then not a byte
+    of the database has changed.
     """
     shared = is_postgresql(settings.database_url)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with nullcontext() if shared else store_lock(settings.data_dir):
-        async with open_locked_store(settings, clock=clock, notices=notices, first=not shared if first is None else first) as store:
+        async with open_locked_store(
+            settings, clock=clock, notices=notices, first=not shared if first is None else first, patience=patience
+        ) as store:
             yield store
 
 
 @asynccontextmanager
 async def open_locked_store(
-    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None, first: bool = True
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    notices: Callable[[str], None] = lambda line: None,
+    first: bool = True,
+    patience: bool = False,
 ) -> AsyncIterator[Store]:
     """As `open_store`, for who holds the data directory's lock, if it takes one."""
     opened = await asyncio.to_thread(_root_key, settings, notices, first=first)  # a KMS may take some seconds
-    database, sign_ins = await Database.open(settings.database_url), None
+    database, sign_ins = await Database.open(settings.database_url, patience=patience), None
     try:
         await migrate(database, clock, ahead=may_be_ahead(settings.database_url))
         if opened.new is not None:

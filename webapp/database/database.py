@@ -27,9 +27,12 @@ class Database:
         self._group = GroupCommit(engine)
 
     @classmethod
-    async def open(cls, url: str) -> "Database":
-        """Open the database at this URL; a SQLite file is made when it is not there. Raises Unavailable, ConfigurationError."""
-        engine = _engine(url)
+    async def open(cls, url: str, *, patience: bool = False) -> "Database":
+        """Open the database at this URL; a SQLite file is made when it is not there. Raises Unavailable, ConfigurationError.
+
+        With `patience` nothing is given up because it takes long: for a command, which nobody waits for.
+        """
+        engine = _engine(url, patience=patience)
         try:
             await engine.open()
         except BaseException:
@@ -87,6 +90,10 @@ class Database:
         """
         return await self._engine.keep_name(name)
 
+    async def other_writers(self) -> int:
+        """How many connections of other processes may write here just now. Raises Unavailable."""
+        return await self._engine.other_writers()
+
     async def submit(self, write: Write) -> None:
         """Group commit; see `GroupCommit.submit`."""
         await self._group.submit(write)
@@ -100,12 +107,12 @@ class Database:
         return AccountDatabase(self, account_id)
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, patience: bool) -> Engine:
     if not is_postgresql(url):
         return SqliteEngine(url)
     from webapp.database.postgresql_engine import PostgresqlEngine  # noqa: PLC0415  its driver takes a while to import
 
-    return PostgresqlEngine(url)
+    return PostgresqlEngine(url, patience=patience)
 
 
 class AccountDatabase:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from webapp.database.engine import MOST_IN_A_BATCH, Done, Engine, Taken, Write
+from webapp.database.rows import Unreachable
 from webapp.errors import Unavailable
 
 _logger = logging.getLogger(__name__)
@@ -73,14 +74,21 @@ class GroupCommit:
             try:
                 await self._engine.commit(self)
             except Exception as error:
-                if self._taken is None:
-                    self._taken, self._waiting = self._waiting, []
-                _logger.error("a batch of %d audited writes could not be committed: %s", len(self._taken), type(error).__name__)
+                self._taken = failed = self._failed(all_of_them=isinstance(error, Unreachable))
+                _logger.error("a batch of %d audited writes could not be committed: %s", len(failed), type(error).__name__)
                 problem = Unavailable("The audit log cannot be written just now, so nothing was released. Try again.")
             for number, (_, done) in enumerate(self._taken or (), 1):
                 _tell(done, problem)
                 if number % _TOLD_AT_ONCE == 0:
                     await asyncio.sleep(0)
+
+    def _failed(self, *, all_of_them: bool) -> list[Taken]:
+        """Those who are told that it failed: who was in the batch, and who waits for a server that is not reached."""
+        taken = self._taken
+        if taken is not None and not all_of_them:
+            return taken
+        waiting, self._waiting = self._waiting, []
+        return [*(taken or ()), *waiting]
 
     async def _gather(self) -> None:
         """Let the event loop go round as long as more come."""

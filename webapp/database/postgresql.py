@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
-from webapp.database.rows import DuplicateKey, Row, StatementFailed, Values
+from webapp.database.rows import DuplicateKey, Row, StatementFailed, Unreachable, Values
 from webapp.errors import ConfigurationError, Unavailable
 
 WORDS = {"BYTES": "BYTEA", "KEYTEXT": "TEXT", "TEXT": 'TEXT COLLATE "C"'}
@@ -38,6 +38,8 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "30s",  # who holds a lock and is gone without a word lets go of it
 }
 
+_PATIENCE = {"lock_timeout": "60s", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+
 _BIND = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)", re.IGNORECASE)
 
 _WRONG_SETTING = {
@@ -54,13 +56,13 @@ _PASSING = ("40", "53", "55P03", "57014", "58", "0A000", "XX")
 """Not just now: a deadlock, a disk that is full, a lock that another one holds, a plan that a migration made invalid."""
 
 
-def options_of(url: str) -> dict[str, Any]:
+def options_of(url: str, *, patience: bool = False) -> dict[str, Any]:
     """What asyncpg connects with. Of several hosts, the one that takes writes is chosen, unless the URL says another thing."""
     options: dict[str, Any] = {
         "dsn": url,
         "database": None,  # the DSN has it
         "timeout": CONNECT_SECONDS,
-        "server_settings": _SESSION,
+        "server_settings": _SESSION | (_PATIENCE if patience else {}),
         "statement_cache_size": 512,
         "max_cached_statement_lifetime": 0,
         "min_size": 1,
@@ -113,12 +115,12 @@ def translated(error: Exception) -> Exception:
         return DuplicateKey(tuple(column.strip().strip('"') for column in columns.split(",")))
     if isinstance(error, asyncpg.PostgresError):
         state = str(error.sqlstate or "")
-        if state.startswith((*_LOST, *_PASSING)) or isinstance(error, asyncpg.OutdatedSchemaCacheError):
+        if state.startswith(_LOST):
+            return Unreachable()
+        if state.startswith(_PASSING) or isinstance(error, asyncpg.OutdatedSchemaCacheError):
             return Unavailable("The store cannot be written or read just now. Try again.")
         return StatementFailed(f"{type(error).__name__} ({state}): {_named(error)}")
-    if is_lost(error):
-        return Unavailable("The store cannot be reached just now. Try again.")
-    return error
+    return Unreachable() if is_lost(error) else error
 
 
 def cannot_connect(error: Exception) -> Exception:
@@ -131,7 +133,7 @@ def cannot_connect(error: Exception) -> Exception:
         return ConfigurationError("WEBAPP_DATABASE_URL: it cannot be used. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return Unavailable("No server of WEBAPP_DATABASE_URL takes writes just now. Try again.")
-    return Unavailable("The store cannot be reached just now. Try again.")
+    return Unreachable()
 
 
 def _named(error: asyncpg.PostgresError) -> str:

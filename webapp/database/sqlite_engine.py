@@ -128,6 +128,10 @@ class SqliteEngine:
         """There is no other process."""
         return True
 
+    async def other_writers(self) -> int:
+        """None: only this process has the file open."""
+        return 0
+
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`."""
         async with self._lock:

@@ -20,9 +20,9 @@ from webapp.provisioning.activity import Activity
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import NOWHERE, Known
 from webapp.provisioning.provision_id import provision_id_of
+from webapp.provisioning.refusals import refuse
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.provisioning.user_data import FoundUserData, find_user_data, render_user_data
-from webapp.reference import same_registry
 from webapp.secrets.repository import NamedValueRepository
 from webapp.vault import SealBroken, Secret, Token, Vault
 
@@ -144,10 +144,7 @@ class HandOver:
                 if self._known.place is not None:
                     self._need_key_of(intended.sealed)
                 event = self._known.event = _event(intended)
-            template = intended.user_data if self._with_user_data else None
-            user_data = self._user_data = find_user_data(batch, intended.account_id, template, parts.values)
-            for sealed in user_data.sealed if user_data is not None else ():
-                self._need_key_of(sealed)
+            user_data = self._user_data = self._found_user_data(batch) if self._with_user_data else None
             if user_data is not None and user_data.may_be_too_long:
                 # Tried before the row is written: a row that says "allowed" is about something that left.
                 render_user_data(intended.account_id, user_data, parts.values)
@@ -185,6 +182,16 @@ class HandOver:
     def _need_key_of(self, sealed: bytes) -> None:
         if not self._looked_up and self._parts.vault.lacks_key_of(sealed):
             raise NeedsKeyring
+
+    def _found_user_data(self, batch: Batch) -> FoundUserData | None:
+        """What the template refers to. Raises Conflict when it is not there: what is absent is looked for each time."""
+        known = self._known
+        if known.user_data is None and known.intended.user_data is not None:
+            found = find_user_data(batch, known.intended.account_id, known.intended.user_data, self._parts.values)
+            for sealed in found.sealed if found is not None else ():
+                self._need_key_of(sealed)
+            self._parts.provisions.kept.found(known, found)
+        return known.user_data
 
     def _agent(self, intended: Intended) -> Actor:
         return Actor(
@@ -235,41 +242,6 @@ async def _mint(needs: NeedsToken, parts: Parts) -> None:
         return
     parts.activity.seen(intended, parts.clock())
     raise NotHandedOver(needs.agent, why)
-
-
-def refuse(intended: Intended) -> None:
-    """Raise Conflict, with a code and a sentence that says what to do, when there is nothing to hand over."""
-    refuse_image(intended)
-    if intended.pin_digest and intended.pinned_digest is None:
-        raise Conflict(
-            f"The image {intended.image_name} is to be pinned to the digest that a check has found, and none has found one yet."
-            " Press Check now on the image's page.",
-            "not-checked",
-        )
-
-
-def refuse_image(intended: Intended) -> None:
-    """As `refuse`, for a check, which may find the digest that is to be pinned."""
-    if intended.image_id is None:
-        raise Conflict(
-            "No image is chosen for this agent, and the account has no default image. Choose one on the agent's page.", "no-image"
-        )
-    if intended.withdrawn_at is not None:
-        raise Conflict(
-            f"The official image {intended.image_name} is offered no longer. Choose another one on the agent's page.", "image-withdrawn"
-        )
-    if intended.needed_id is None:
-        return
-    if intended.credential_id is None:
-        raise Conflict(
-            f"The registry credential of the image {intended.image_name} is missing. Choose one on the image's page.", "no-credential"
-        )
-    if not same_registry(intended.host, intended.image_host):
-        raise Conflict(
-            f"The image {intended.image_name} is at {intended.image_host}, and its registry credential is for {intended.host}."
-            " Choose a credential of the image's own host.",
-            "host-mismatch",
-        )
 
 
 def _does_not_open(intended: Intended, error: SealBroken) -> Conflict:

@@ -98,7 +98,7 @@ class ProvisionRepository:
         self._vault = vault
         self._chain = chain
         self._clock = clock
-        self._kept = KeptRows()
+        self.kept = KeptRows()
         self._asked: dict[str, None] = {}  # the accessors of those who wait for the next batch
 
     async def submit(self, token: Token, write: Write) -> None:
@@ -120,7 +120,7 @@ class ProvisionRepository:
         Raises UnknownToken, or RefusedToken for one that is known and not valid.
         """
         self._asked.pop(token.accessor, None)
-        known = self._kept.get(token.accessor, batch.generation)
+        known = self.kept.get(token.accessor, batch.generation)
         if known is None:
             row = self._read(batch, token.accessor)
             if row is None:
@@ -135,14 +135,17 @@ class ProvisionRepository:
         if intended.used_at is None:
             batch.note(_USED, {"now": self._clock(), "account_id": account_id, "id": owner, "accessor": token.accessor})
         else:
-            self._kept.keep(token.accessor, known, batch.generation(account_id))
+            self.kept.keep(token.accessor, known, batch.generation(account_id))
         return known
 
     def _read(self, batch: Batch, accessor: str) -> tuple[Any, ...] | None:
         """The row of this token. Those of all who wait are read with it: one after the other, each would cost half as much again."""
         rows: dict[str, tuple[Any, ...] | None] | None = batch.memo.get("intended")
         if rows is None or accessor not in rows:
-            asked = [accessor, *(other for other in self._asked if not self._kept.has(other) and other != accessor)][:MOST_IN_A_BATCH]
+            asked: list[str] = batch.memo.get("asked", [])
+            if accessor not in asked:
+                asked = [accessor, *(other for other in self._asked if not self.kept.has(other) and other != accessor)][:MOST_IN_A_BATCH]
+                batch.memo["asked"] = asked  # the same, when this is asked again since it was not read yet
             # One that is not there is remembered, too, so that nobody's guesses have the others read again.
             rows = batch.memo["intended"] = dict.fromkeys(asked) | {row[0]: row for row in batch.tuples(*_of(asked))}
         return rows.get(accessor)
