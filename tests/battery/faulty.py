@@ -6,7 +6,7 @@ from typing import Any
 
 from webapp.cli import main
 from webapp.database import postgresql_engine
-from webapp.database.postgresql_reads import Reads
+from webapp.database.postgresql_reads import NotRead, Reads, _key
 
 _GENERATION = Reads.generation
 
@@ -27,22 +27,23 @@ def _never_raised() -> None:
     postgresql_engine._RAISE = "SELECT 1 FROM unnest(CAST(:accounts AS TEXT[])) LIMIT 1"
 
 
-def _one_late() -> None:
-    """Now and then a batch goes by the generations of the batch before."""
-    last: dict[str, int] = {}
-    calls = [0]
+def _row_before_generation() -> None:
+    """A row is read first and then the generation that it is kept with, not both of one state."""
 
-    def generation(self: Reads, account_id: str) -> int:
-        calls[0] += 1
-        now = _GENERATION(self, account_id)
-        before = last.get(account_id, now)
-        last[account_id] = now
-        return before if calls[0] % 16 == 0 else now
+    async def read(self: Reads, wanted: NotRead) -> None:
+        if wanted.statement is not None:
+            sql, values = wanted.statement
+            self._records[_key(sql, values)] = await self._connection.fetch_records(sql, values)
+        await self._read_generations(*([] if wanted.account_id is None else [wanted.account_id]))
 
-    Reads.generation = generation  # type: ignore[method-assign]
+    Reads.read = read  # type: ignore[method-assign]
 
 
-FAULTS: dict[str, Callable[[], Any]] = {"as-read-first": _as_read_first, "never-raised": _never_raised, "one-late": _one_late}
+FAULTS: dict[str, Callable[[], Any]] = {
+    "as-read-first": _as_read_first,
+    "never-raised": _never_raised,
+    "row-before-generation": _row_before_generation,
+}
 
 
 def program(fault: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Several servers on one PostgreSQL, each a process with a data directory of its own, and clients who go from one to the next."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -19,11 +20,13 @@ FIRST = "first"
 def servers(folder: Path, url: str, count: int = 2, fault: str = "", **more: str) -> Iterator[list[Server]]:
     """So many servers on this empty database; a `fault`, if there is one, is in the last of them."""
     install(folder, url)
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(another(folder, url, f"{number}" if number else FIRST, fault if number == count - 1 else "", **more))
-            for number in range(count)
-        ]
+    names = [FIRST, *(f"{number}" for number in range(1, count))]
+    with ExitStack() as stack, ThreadPoolExecutor(count) as starters:
+
+        def start(name: str) -> Server:
+            return stack.enter_context(another(folder, url, name, fault if name == names[-1] else "", **more))
+
+        yield list(starters.map(start, names))
 
 
 def install(folder: Path, url: str) -> None:

@@ -29,6 +29,9 @@ from tests.real.postgresql import Cluster, postgresql_cluster
 from webapp.store import open_store
 
 DESKS = 4
+EXPIRE_EVERY = 200
+"""Changes to one value that expires."""
+
 PAUSE = 0.002
 """Seconds between two questions of who asks all the time."""
 
@@ -60,7 +63,8 @@ async def two_processes(
             await move_in(several[0], alice, told.story)
             chance = random.Random(seed)  # noqa: S311  not a secret
             places = [Desk(f"desk{number}", alice, chance) for number in range(desks)]
-            await asyncio.gather(*(_one_by_one(desk, several, told, count // desks) for desk in places))
+            expiring = _expiring(Desk("expiring", alice, chance), several, told, max(1, count // EXPIRE_EVERY))
+            await asyncio.gather(expiring, *(_one_by_one(desk, several, told, count // desks) for desk in places))
             if seconds:
                 await _all_at_once(told.story, several, alice, seconds, chance)
     told.wrong += violations(told.story.writes, told.story.reads)
@@ -84,7 +88,14 @@ async def _one_by_one(desk: Desk, several: Sequence[Server], told: Told, count: 
             await _look(lines, desk, told, name)
             if desk.revoked:
                 await desk.enrol()
-        await _expire(lines, desk, told)
+
+
+async def _expiring(desk: Desk, several: Sequence[Server], told: Told, count: int) -> None:
+    await desk.furnish()
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(line(server.url)) for server in several]
+        for _ in range(count):
+            await _expire(lines, desk, told)
 
 
 async def _look(lines: Sequence[Line], desk: Desk, told: Told, after: str) -> None:
