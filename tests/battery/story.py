@@ -48,9 +48,12 @@ class Story:
     lost: list[str] = field(default_factory=list)
     may_refuse: bool = False
     refused: list[tuple[float, float]] = field(default_factory=list)
+    slowest: float = 0.0
+    """Seconds that the slowest answer took."""
 
     def is_refused(self, status: int, began: float) -> bool:
-        """Whether this answer, to what was asked then, says to try again; it is noted."""
+        """Whether this answer, to what was asked then, says to try again; it is noted, and how long it took."""
+        self.slowest = max(self.slowest, time.monotonic() - began)
         if status == UNAVAILABLE and self.may_refuse:
             self.refused.append((time.monotonic(), time.monotonic() - began))
             return True
