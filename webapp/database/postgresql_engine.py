@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from webapp.database import postgresql
 from webapp.database.batch import Batch
 from webapp.database.engine import Group, Taken
-from webapp.database.postgresql import STATEMENT_SECONDS
+from webapp.database.postgresql import LONGEST_WAIT, STATEMENT_SECONDS
 from webapp.database.postgresql_connection import PostgresqlConnection
 from webapp.database.postgresql_reads import NotRead, Reads
 from webapp.database.rows import Row, Values
@@ -31,6 +31,8 @@ LATELY = 256
 _MOST_READS = 50
 """How often one write of a batch is stopped for what was not read: more is a mistake of ours."""
 
+_ROLL_BACK_SECONDS = 1.0
+
 _BACK_OFF = 0.05, 1.0
 """Seconds between two tries to connect: after the first failure, doubled with each, and at the most."""
 
@@ -45,6 +47,7 @@ class PostgresqlEngine:
 
     words = postgresql.WORDS
     place = ("id", "")
+    longest_wait = LONGEST_WAIT
     own_tables = ('CREATE TABLE IF NOT EXISTS generations (account_id TEXT COLLATE "C" PRIMARY KEY, generation BIGINT NOT NULL)',)
 
     def __init__(self, url: str) -> None:
@@ -86,25 +89,28 @@ class PostgresqlEngine:
     @asynccontextmanager
     async def transaction(self, account_id: str, *, patient: bool = False) -> AsyncIterator[Transaction]:
         """A transaction; see `Engine.transaction`."""
-        async with _in_time():
+        async with _in_time() as limit:
             await self._lock.acquire()
-        try:
-            connection = await self._usable(self._pages)
-            transaction = Transaction(connection, connection.writer)
-            connection.seconds = None if patient else STATEMENT_SECONDS
             try:
-                await connection.execute(_begin(account_id, patient=patient))
-                yield transaction
-                if transaction.changed:
-                    await connection.execute(_RAISE, {"accounts": sorted(transaction.changed)})
-                await connection.execute("COMMIT")
-            except BaseException:
-                transaction.settle(committed=False)
-                await _roll_back(connection)
-                raise
-            transaction.settle(committed=True)
-        finally:
-            self._lock.release()
+                connection = await self._usable(self._pages)
+                transaction = Transaction(connection, connection.writer)
+                connection.seconds = STATEMENT_SECONDS
+                if patient:
+                    limit.reschedule(None)
+                    connection.seconds = None
+                try:
+                    await connection.execute(_begin(account_id, patient=patient))
+                    yield transaction
+                    if transaction.changed:
+                        await connection.execute(_RAISE, {"accounts": sorted(transaction.changed)})
+                    await connection.execute("COMMIT")
+                except BaseException:
+                    transaction.settle(committed=False)
+                    await _roll_back(connection)
+                    raise
+                transaction.settle(committed=True)
+            finally:
+                self._lock.release()
 
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`. In the best case it is two round trips: the generations, and all rows at once."""
@@ -204,21 +210,25 @@ def _begin(account_id: str, *, patient: bool) -> str:
 async def _roll_back(connection: PostgresqlConnection) -> None:
     if not connection.is_open:
         return
+    connection.seconds = _ROLL_BACK_SECONDS
     try:
         await connection.execute("ROLLBACK")
     except Exception as error:
         connection.lost = True
         _logger.warning("a rollback failed: %s", type(error).__name__)
+    connection.seconds = STATEMENT_SECONDS
 
 
 @asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
+async def _in_time() -> AsyncIterator[asyncio.Timeout]:
     """Raises Unavailable when it takes longer than a request may wait."""
     late = False
     try:
-        async with asyncio.timeout(STATEMENT_SECONDS + 0.5):
-            yield
+        async with asyncio.timeout(LONGEST_WAIT) as limit:
+            yield limit
     except TimeoutError:
+        if not limit.expired():
+            raise
         late = True
     if late:
         raise Unavailable("The store cannot be reached just now. Try again.")

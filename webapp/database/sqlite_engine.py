@@ -35,6 +35,7 @@ class SqliteEngine:
     words = sqlite.WORDS
     place = ("rowid", 0)
     own_tables = ()
+    longest_wait = None
 
     def __init__(self, url: str, connect: Callable[[], HeldConnection] | None = None) -> None:
         self._url = url
