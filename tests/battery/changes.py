@@ -29,6 +29,7 @@ class Desk:
     chance: random.Random
     token: str = ""
     agent_id: str = ""
+    bootstrap: str = ""
     agents: int = 0
     ids: dict[str, str] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
@@ -64,11 +65,13 @@ class Desk:
 
     async def enrol(self) -> None:
         """A new agent in place of the one that was revoked."""
+        if not self.agents:
+            shown = await self.member.post("/agents/bootstrap-tokens", data={"lifetime": "7d"})
+            found = _BOOTSTRAP.search(shown.text)
+            assert found is not None, shown.status_code
+            self.bootstrap = found[0]
         self.agents += 1
-        shown = await self.member.post("/agents/bootstrap-tokens", data={"lifetime": "10m"})
-        found = _BOOTSTRAP.search(shown.text)
-        assert found is not None, shown.status_code
-        headers = {"Authorization": f"Bearer {found[0]}"}
+        headers = {"Authorization": f"Bearer {self.bootstrap}"}
         answer = await self.member.post("/api/v1/enroll", json={"name": f"{self.name}-{self.agents}"}, headers=headers)
         assert answer.status_code == 201, answer.text
         self.token, self.agent_id, self.revoked = answer.json()["agent_token"], answer.json()["agent_id"], False

@@ -21,7 +21,7 @@ CLIENTS = 24
 LAST_LOOK = 0.3
 """Seconds of asking after the last kill."""
 
-UNAVAILABLE = 503
+UNAVAILABLE, UNAUTHORISED = 503, 401
 PAUSE = 0.02
 """Seconds before somebody who was told to try again does."""
 
@@ -49,11 +49,12 @@ class Story:
     may_refuse: bool = False
     refused: list[tuple[float, float]] = field(default_factory=list)
     slowest: float = 0.0
-    """Seconds that the slowest answer took."""
+    """Seconds that the slowest answer took, but for those that refused a token: before these a row of its own is written."""
 
     def is_refused(self, status: int, began: float) -> bool:
         """Whether this answer, to what was asked then, says to try again; it is noted, and how long it took."""
-        self.slowest = max(self.slowest, time.monotonic() - began)
+        if status != UNAUTHORISED:
+            self.slowest = max(self.slowest, time.monotonic() - began)
         if status == UNAVAILABLE and self.may_refuse:
             self.refused.append((time.monotonic(), time.monotonic() - began))
             return True
@@ -174,7 +175,7 @@ async def _ask(url: str, story: Story, name: str) -> None:
 def _note(story: Story, name: str, register: str, status: int, body: dict[str, dict[str, str]], began: float) -> None:
     ended = time.monotonic()
     assert status in (200, 401), (status, body)
-    story.reads.append(Read(register, int(status == 401), began, ended))
+    story.reads.append(Read(register, int(status == UNAUTHORISED), began, ended))
     if status == 200:
         value, tag = body["registry_auth"]["password"], body["image"]["reference"].rpartition(":")[2]
         story.reads.append(Read("value", int(value.removeprefix("value-")), began, ended))

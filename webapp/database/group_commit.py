@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 
 _ROUNDS = 4
 
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 
 _NOT_NOW = "The audit log cannot be written just now, so nothing was released. Try again."
 

@@ -28,7 +28,7 @@ CONNECT_SECONDS = 3.0
 STATEMENT_SECONDS = 4.0
 """How long a statement may take. After them whoever asked is told to try again."""
 
-LONGEST_WAIT = STATEMENT_SECONDS + 0.5
+LONGEST_WAIT = STATEMENT_SECONDS + 0.25
 """Seconds after which whoever asked is told to try again, however many statements that is: within 5 seconds in all."""
 
 _SESSION = {
