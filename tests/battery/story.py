@@ -22,6 +22,7 @@ LAST_LOOK = 0.3
 """Seconds of asking after the last kill."""
 
 UNAVAILABLE, UNAUTHORISED = 503, 401
+SIGN_IN_EVERY = 120.0
 PAUSE = 0.02
 """Seconds before somebody who was told to try again does."""
 
@@ -115,6 +116,13 @@ async def move_in(server: Server, alice: httpx2.AsyncClient, story: Story) -> No
     await _post(alice, f"/agents/{story.ids['reassigned']}", {"image_id": story.ids["chosen-0"]})
 
 
+async def stay_signed_in(alice: httpx2.AsyncClient) -> None:
+    """Enter the password again before it is asked for, until that is stopped: what hands out keys wants it every five minutes."""
+    while True:
+        await asyncio.sleep(SIGN_IN_EVERY)
+        await alice.post("/login", data={"email": EMAIL, "password": PASSWORD})
+
+
 async def _sign_in(alice: httpx2.AsyncClient) -> None:
     await _post(alice, "/login", {"email": EMAIL, "password": PASSWORD})
 
@@ -142,7 +150,7 @@ def everybody(
     names = [name for name in story.agents if not name.startswith("temporary")] + [f"temporary-{number}"]
     askers = [_ask(urls[client // len(names) % len(urls)], story, names[client % len(names)]) for client in range(CLIENTS)]
     members = [_replace(alice, story), _edit(alice, story), _reassign(alice, story), _revoke(alice, story, number, chance)]
-    return [*askers, *members, story.made.go_on(alice, story.is_refused)]
+    return [*askers, *members, story.made.go_on(alice, story.is_refused), stay_signed_in(alice)]
 
 
 async def _until_it_dies(work: Awaitable[None]) -> None:

@@ -23,7 +23,7 @@ from tests.battery.aftermath import look_into
 from tests.battery.changes import CHANGES, LIFE_SECONDS, Desk
 from tests.battery.line import Line, line
 from tests.battery.several import member, servers, settings_at
-from tests.battery.story import Story, ask_once_more, enrol, everybody, move_in
+from tests.battery.story import Story, ask_once_more, enrol, everybody, move_in, stay_signed_in
 from tests.real.history import violations
 from tests.real.postgresql import Cluster, postgresql_cluster
 from webapp.store import open_store
@@ -64,7 +64,9 @@ async def two_processes(
             chance = random.Random(seed)  # noqa: S311  not a secret
             places = [Desk(f"desk{number}", alice, chance) for number in range(desks)]
             expiring = _expiring(Desk("expiring", alice, chance), several, told, max(1, count // EXPIRE_EVERY))
+            staying = asyncio.create_task(stay_signed_in(alice))
             await asyncio.gather(expiring, *(_one_by_one(desk, several, told, count // desks) for desk in places))
+            staying.cancel()
             if seconds:
                 await _all_at_once(told.story, several, alice, seconds, chance)
     told.wrong += violations(told.story.writes, told.story.reads)
