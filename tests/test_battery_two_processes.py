@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_is_changed_through_one_server_is_seen_by_the_other_at_once(tmp_path: Path, postgresql: Cluster) -> None:
-    told = await two_processes(tmp_path, postgresql, count=48, seconds=0.5, seed=7)
+    told = await two_processes(tmp_path, postgresql, count=40, seconds=0.3, seed=7)
     assert told.stale == []
     assert told.wrong == []
     # It did happen: changes of all kinds, kept by who asked beside them, and all at once.
