@@ -77,7 +77,7 @@ def test_a_standby_has_every_row_that_was_acknowledged_and_takes_over(postgresql
         standby.promote()
         standby.sql(images, "INSERT INTO images VALUES ('void')")
         assert standby.sql(images, NAMES).split() == ["Alpine", "busybox", "debian", "void"]
-        where = standby.run("psql", "-XAt", f"{postgresql.url(images, standby)}?target_session_attrs=read-write", "-c", "SHOW port")
+        where = standby.run("psql", "-XAt", f"{postgresql.url(images, standby)}&target_session_attrs=read-write", "-c", "SHOW port")
         assert where == f"{standby.port}\n"
     postgresql.start()
     # Nobody is waited for any more: this would not return.

@@ -47,13 +47,16 @@ _logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def store_here(settings: Settings) -> AsyncIterator[Store]:
-    """The store, open in this process, whose new files only this user can read. Raises ConfigurationError, StoreLocked, Unavailable."""
+async def store_here(settings: Settings, *, patience: bool = False) -> AsyncIterator[Store]:
+    """The store, open in this process, whose new files only this user can read. Raises ConfigurationError, StoreLocked, Unavailable.
+
+    `patience` is for a command; see `Database.open`.
+    """
     os.umask(0o077)
     settings.make_data_dir()
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_store(settings, notices=_notice))
+            store = await stack.enter_async_context(open_store(settings, notices=_notice, patience=patience))
         except OSError as error:
             raise ConfigurationError(f"WEBAPP_DATA_DIR: the store in {settings.data_dir} cannot be opened ({error}).") from None
         yield store
@@ -153,7 +156,7 @@ async def control_socket(store: Store) -> AsyncIterator[None]:
 
 
 async def _run_here(settings: Settings, command: Command, progress: Progress) -> Outcome:
-    async with store_here(settings) as store:
+    async with store_here(settings, patience=True) as store:
         if not is_postgresql(settings.database_url):
             (settings.data_dir / SOCKET_NAME).unlink(missing_ok=True)  # whoever has the lock knows that nobody listens there
         return await execute(store, command, os.getuid(), progress)

@@ -27,6 +27,7 @@ _process = ""  # `[PID]` where several processes write to one log
 
 _TALKATIVE = (
     "aiosqlite",
+    "asyncpg",
     "asyncio",
     "boto3",
     "botocore",

@@ -1,6 +1,7 @@
 """`registry-credentials restore FILE`: a backup becomes the store again, and nobody who was signed in with it is.
 
 All is done in a copy, which takes the store's place at the very end: whenever a restore is interrupted, the store is the one before.
+Of PostgreSQL it is `pg_restore` that brings the rows back, into a database that nobody has open; what ends with a restore ends afterwards.
 The audit log goes on in a new chain. Its first row and a signed note name where the backup ends, so that rows which were written after
 the backup, and which signed heads name, are known to be left behind by a restore.
 """
@@ -28,9 +29,10 @@ from webapp.database.lock import store_lock
 from webapp.database.sqlite import path_of, url_of
 from webapp.errors import ConfigurationError, StoreLocked
 from webapp.ids import new_id
+from webapp.keyring_watch import KEYRING_SQL
 from webapp.names import printable
 from webapp.settings import Settings
-from webapp.store import KEYRING_SQL, Store, open_locked_store
+from webapp.store import Store, open_locked_store, open_store
 from webapp.terminal import begin_command, progress_shown
 
 AGENTS = {
@@ -65,13 +67,22 @@ class Restored:
     aside: Path | None
 
 
-def restore_command_line(settings: Settings, file: str, agents: str, *, replace_store: bool) -> Outcome:
-    """Restore a backup, which is this whole process. Raises ConfigurationError, Unavailable."""
+def restore_command_line(settings: Settings, file: str | None, agents: str, *, replace_store: bool) -> Outcome:
+    """Restore a backup, which is this whole process; of PostgreSQL without a file. Raises ConfigurationError, Unavailable."""
     begin_command(settings)
     os.umask(0o077)
     try:
-        path = Path(file).absolute()
-        done = asyncio.run(restore(settings, path, agents=agents, replace_store=replace_store, uid=os.getuid(), progress=progress_shown()))
+        if is_postgresql(settings.database_url):
+            if file is not None:
+                raise Refusal("The store is in PostgreSQL: bring the rows back with pg_restore first, and then say restore without a file.")
+            done = asyncio.run(end_restored(settings, agents=agents, uid=os.getuid(), progress=progress_shown()))
+        elif file is None:
+            raise Refusal("Say which file is the backup: restore FILE.")
+        else:
+            backup = Path(file).absolute()
+            done = asyncio.run(
+                restore(settings, backup, agents=agents, replace_store=replace_store, uid=os.getuid(), progress=progress_shown())
+            )
     except (Refusal, CopyFailed) as error:
         return Outcome(REFUSED, stderr=said(str(error)))
     return Outcome(DONE if done.ok else REFUSED, lines(*done.lines))
@@ -85,8 +96,6 @@ async def restore(
     With `replace_store` a store that is there is put aside under another name; without, it is a reason to refuse. Raises Refusal,
     CopyFailed, ConfigurationError (also when the root key is another one), Unavailable; then the store is as it was.
     """
-    if is_postgresql(settings.database_url):
-        raise Refusal("The store is in PostgreSQL: restore it with pg_restore, as docs/operations.md says.")
     settings.make_data_dir()
     path = await asyncio.to_thread(path_of(settings.database_url).resolve)
     temporary = path.with_name(f".{path.name}.restoring")
@@ -110,7 +119,7 @@ async def _restored(
     async with open_locked_store(replace(settings, database_url=url_of(temporary)), clock=clock) as store:
         report = await check_store(store.database, store.vault)
         log = await verify(store.database, store.vault, unseen)
-        ends = await _end(store, await actor_of(store, uid), file, agents)
+        ends = await _end(store, await actor_of(store, uid), file.name, agents)
     aside = path.with_name(f"{path.name}.before-{datetime.fromtimestamp(clock() / 1000, UTC):%Y%m%dT%H%M%S%fZ}")
     there = await asyncio.to_thread(replace_database, temporary, path, aside)
     told = [f"Restored {file}. The server may start.", *report.lines, *ends]
@@ -119,6 +128,24 @@ async def _restored(
     if there:
         told.append(f"The store that was there is in {aside}. Remove it when you do not need it any more.")
     return Restored(report.ok, tuple(told), aside if there else None)
+
+
+async def end_restored(settings: Settings, *, agents: str, uid: int, progress: Progress, clock: Clock = system_clock) -> Restored:
+    """End what a restore ends in a PostgreSQL database that `pg_restore` has just filled, in the name of this user.
+
+    Raises Refusal while another process has it open, ConfigurationError (also when the root key is another one), Unavailable.
+    """
+    settings.make_data_dir()
+    async with open_store(settings, clock=clock, patience=True) as store:
+        if others := await store.database.other_writers():
+            raise Refusal(f"{others} connections of other processes have the store open. Stop the servers first.")
+        report = await check_store(store.database, store.vault, progress)
+        log = await verify(store.database, store.vault, unseen)
+        ends = await _end(store, await actor_of(store, uid), "PostgreSQL", agents)
+    told = ["The servers may start.", *report.lines, *ends]
+    if log.problems:
+        told.append(f"The audit log of the backup is not whole: {log.problems[0]} Run audit verify.")
+    return Restored(report.ok, tuple(told), None)
 
 
 def _refuse_names(path: Path, file: Path, *, replace_store: bool) -> None:
@@ -141,7 +168,7 @@ def _refuse(copy: Path, file: Path) -> None:
         raise Refusal(f"{file} holds triggers or views, which this program never makes: they could keep a session from being ended.")
 
 
-async def _end(store: Store, actor: Actor, file: Path, agents: str) -> list[str]:
+async def _end(store: Store, actor: Actor, name: str, agents: str) -> list[str]:
     """End what a restore ends, and begin the new chain, in one transaction."""
     lasts, now = (await current(store.database, store.vault, store.clock)).chains, store.clock()
     # Not before the last head that is known: a clock that is a little behind would make of this restore a removal.
@@ -156,7 +183,7 @@ async def _end(store: Store, actor: Actor, file: Path, agents: str) -> list[str]
         await transaction.execute(NOTED, note(store.vault, chain.name, noted_at, lasts))
         ends = "; ".join(f"the backup ends at row {last.seq} of chain {last.chain}" for last in lasts)
         detail = f"{ends}; agents: {agents}"
-        await chain.append(transaction, actor, Event("store.restore", "backup", "", printable(file.name), detail=detail))
+        await chain.append(transaction, actor, Event("store.restore", "backup", "", printable(name), detail=detail))
     ended = f"Ended {sessions:,} sessions and {tokens:,} bootstrap tokens. "
     if agents == "end":
         return [f"{ended}Revoked {revoked:,} agents: they have to enrol again."]

@@ -19,7 +19,7 @@ from webapp.clock import Clock, system_clock
 from webapp.command import Progress, unseen
 from webapp.credentials.repository import CredentialRepository
 from webapp.credentials.sign_ins import SignIns, minter
-from webapp.database import Database, Transaction, inspect, is_postgresql
+from webapp.database import Database, Row, Transaction, inspect, is_postgresql
 from webapp.database.lock import store_lock
 from webapp.database.migrations import VERSIONS_SQL, may_be_ahead, migrate, refuse_newer
 from webapp.encryption.repository import KeyRepository
@@ -27,6 +27,7 @@ from webapp.errors import ConfigurationError
 from webapp.ids import new_id
 from webapp.images.official import load_official_images
 from webapp.images.repository import ImageRepository
+from webapp.keyring_watch import KEYRING_SQL, ROOT_KEYS_SQL, kept_up_to_date
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.sealed_values import SEALED_TABLES
 from webapp.secrets.imports import ImportRepository
@@ -46,8 +47,6 @@ from webapp.vault import (
     place_of,
 )
 
-KEYRING_SQL = "SELECT id, purpose, state, wrapped, check_value, root_fingerprint, created_at FROM keyring ORDER BY id"
-ROOT_KEYS_SQL = "SELECT fingerprint, provider, wrapped FROM root_keys"
 _INSTALLATION_SQL = "SELECT id FROM installation"
 _CHAIN_SQL = "SELECT audit_chain FROM installation"
 
@@ -82,28 +81,41 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None, first: bool | None = None
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    notices: Callable[[str], None] = lambda line: None,
+    first: bool | None = None,
+    patience: bool = False,
 ) -> AsyncIterator[Store]:
     """Open the store, and close it at the end.
 
     `first` is whether it may be made when there is none yet: by default only in a file, which is this process's own; of a PostgreSQL
-    database `init` says so. `notices` gets the lines that people should read, such as where a new root key is. Raises
-    ConfigurationError (StoreLocked when another process has the file open), Unavailable; then not a byte of the database has changed.
+    database `init` says so. `patience` is for a command; see `Database.open`. `notices` gets the lines that people should read, such as
+    where a new root key is. Raises ConfigurationError (StoreLocked when another process has the file open), Unavailable; then not a byte
+    of the database has changed.
     """
     shared = is_postgresql(settings.database_url)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with nullcontext() if shared else store_lock(settings.data_dir):
-        async with open_locked_store(settings, clock=clock, notices=notices, first=not shared if first is None else first) as store:
+        async with open_locked_store(
+            settings, clock=clock, notices=notices, first=not shared if first is None else first, patience=patience
+        ) as store:
             yield store
 
 
 @asynccontextmanager
 async def open_locked_store(
-    settings: Settings, *, clock: Clock = system_clock, notices: Callable[[str], None] = lambda line: None, first: bool = True
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    notices: Callable[[str], None] = lambda line: None,
+    first: bool = True,
+    patience: bool = False,
 ) -> AsyncIterator[Store]:
     """As `open_store`, for who holds the data directory's lock, if it takes one."""
     opened = await asyncio.to_thread(_root_key, settings, notices, first=first)  # a KMS may take some seconds
-    database, sign_ins = await Database.open(settings.database_url), None
+    database, sign_ins = await Database.open(settings.database_url, patience=patience), None
     try:
         await migrate(database, clock, ahead=may_be_ahead(settings.database_url))
         if opened.new is not None:
@@ -116,26 +128,27 @@ async def open_locked_store(
         sign_ins = SignIns(database, vault, chain, clock, minter(settings, clock))
         imports = ImportRepository(database, vault, clock)
         await imports.forget_expired()
-        yield Store(
-            settings=settings,
-            database=database,
-            vault=vault,
-            chain=chain,
-            clock=clock,
-            accounts=AccountRepository(database, vault, chain, clock),
-            credentials=CredentialRepository(database, vault, chain, clock),
-            sign_ins=sign_ins,
-            secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
-            variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
-            imports=imports,
-            images=ImageRepository(database, vault, chain, clock),
-            agents=AgentRepository(database, vault, chain, clock),
-            bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
-            enrolment=Enrolment(database, vault, chain, clock),
-            audit=AuditRepository(database, vault, chain, clock),
-            provisions=ProvisionRepository(database, vault, chain, clock, sign_ins.tokens),
-            keys=KeyRepository(database, vault, clock, [table.table for table in SEALED_TABLES]),
-        )
+        async with kept_up_to_date(settings, database, vault):
+            yield Store(
+                settings=settings,
+                database=database,
+                vault=vault,
+                chain=chain,
+                clock=clock,
+                accounts=AccountRepository(database, vault, chain, clock),
+                credentials=CredentialRepository(database, vault, chain, clock),
+                sign_ins=sign_ins,
+                secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
+                variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
+                imports=imports,
+                images=ImageRepository(database, vault, chain, clock),
+                agents=AgentRepository(database, vault, chain, clock),
+                bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
+                enrolment=Enrolment(database, vault, chain, clock),
+                audit=AuditRepository(database, vault, chain, clock),
+                provisions=ProvisionRepository(database, vault, chain, clock, sign_ins.tokens),
+                keys=KeyRepository(database, vault, clock, [table.table for table in SEALED_TABLES]),
+            )
     finally:
         if sign_ins is not None:
             await sign_ins.close()
@@ -156,8 +169,10 @@ def _root_key(settings: Settings, notices: Callable[[str], None], *, first: bool
 
     A root key is made only when there is no keyring at all.
     """
-    found = inspect(settings.database_url, (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL, ROOT_KEYS_SQL))
-    installation, keyring, versions, wrapped = found if found is not None else ([], [], [], [])
+    installation, keyring, versions, wrapped = _inspected(settings)
+    if bool(keyring) != bool(installation):
+        # They are read one after the other, and another process may have written both in between.
+        installation, keyring, versions, wrapped = _inspected(settings)
     refuse_newer([int(row["number"]) for row in versions], ahead=may_be_ahead(settings.database_url))
     if keyring or installation:
         if not (keyring and installation):  # they are written in one transaction
@@ -183,6 +198,11 @@ def _root_key(settings: Settings, notices: Callable[[str], None], *, first: bool
         notices(f"{'Made a root key' if new.made else 'Took the root key that is there'}: {which}")
         notices("Keep a copy of it away from this machine: without it nothing that is stored here can be opened.")
     return _Opened(new.root, instance_id, new)
+
+
+def _inspected(settings: Settings) -> list[list[Row]]:
+    statements = (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL, ROOT_KEYS_SQL)
+    return inspect(settings.database_url, statements) or [[] for _ in statements]
 
 
 async def _begin(database: Database, new: NewRootKey, instance_id: str, now: int) -> None:

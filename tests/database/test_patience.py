@@ -18,16 +18,10 @@ LONGEST = 0.3
 INSERT = "INSERT INTO notes (id) VALUES (:id)"
 
 
-class Engine(PostgresqlEngine):
-    """The engine, less patient: so that the tests need not be."""
-
-    longest_wait = LONGEST
-
-
 @pytest.fixture
 def url(postgresql: Cluster) -> Iterator[str]:
     name = postgresql.new_database()
-    postgresql.sql(name, "; ".join((f"SET ROLE {ROLE}", "CREATE TABLE notes (id bigint PRIMARY KEY)", *Engine.own_tables)))
+    postgresql.sql(name, "; ".join((f"SET ROLE {ROLE}", "CREATE TABLE notes (id bigint PRIMARY KEY)", *PostgresqlEngine.own_tables)))
     yield postgresql.url(name)
     postgresql.drop_database(name)
 
@@ -41,7 +35,8 @@ async def somebody_else(url: str, anyio_backend: str) -> AsyncIterator[Database]
 
 @pytest.fixture
 async def group(url: str, anyio_backend: str) -> AsyncIterator[GroupCommit]:
-    engine = Engine(url)
+    engine = PostgresqlEngine(url)
+    engine.longest_wait = LONGEST  # so that the tests need not be patient either
     await engine.open()
     made = GroupCommit(engine)
     yield made

@@ -11,8 +11,11 @@ from tests.personas import PASSWORD, House
 from tests.stories import add_image, bearer, bootstrap_token, enroll, enrolled, provision, store_credential
 from webapp.clock import MINUTE
 from webapp.database import Batch
+from webapp.images.user_data import Store, parse_user_data
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import MOST_ONCE, KeptRows, Known
+from webapp.provisioning.user_data import FoundUserData
+from webapp.secrets.repository import Reading
 from webapp.vault import mint
 
 NOW = 7
@@ -142,8 +145,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     real = Batch.tuples
 
     def tuples(batch: Batch, sql: str, values: Any) -> Any:
+        rows = real(batch, sql, values)  # on PostgreSQL it stops whoever asks for what was not read yet
         seen.extend(accessor for accessor in values.values() if accessor is not None)
-        return real(batch, sql, values)
+        return rows
 
     monkeypatch.setattr(Batch, "tuples", tuples)
     return seen
@@ -237,3 +241,28 @@ async def test_guesses_that_come_together_are_looked_for_together(
     answers = await asyncio.gather(*(provision(house, guess) for guess in (*guesses, token)))
     assert [answer.status_code for answer in answers] == [401] * 15 + [200]
     assert len(statements) <= 2
+
+
+def test_a_row_stays_when_its_generation_is_not_known_yet() -> None:
+    rows, one = KeptRows(), known()
+    keep(rows, "x", one)
+
+    def not_read(account_id: str) -> int:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        rows.get("x", not_read)
+    assert rows.get("x", generation) is one
+
+
+def test_what_user_data_refers_to_counts_as_well() -> None:
+    rows, one, big = KeptRows(most=21_000), known(), known()
+    keep(rows, "x", one)
+    keep(rows, "y", big)
+    readings: dict[tuple[Store, str], Reading] = {("secrets", f"S{number}"): Reading("id", "S", 1, bytes(1000)) for number in range(12)}
+    rows.found(big, FoundUserData(parse_user_data("x"), readings))
+    assert rows.get("x", generation) is None, "the one that was not asked for the longest makes room"
+    assert rows.get("y", generation) is big
+    assert big.size > 12_000
+    assert rows.get("y", lambda account_id: NOW + 1) is None
+    assert rows._bytes == 0

@@ -66,9 +66,12 @@ class Cluster:
         return self.folder / "data"
 
     def url(self, database: str, *others: "Cluster") -> str:
-        """What WEBAPP_DATABASE_URL says for a database here, and on these others in whatever order they are asked."""
+        """What WEBAPP_DATABASE_URL says for a database here, and on these others in whatever order they are asked.
+
+        Without TLS, which the server has not: asyncpg would ask for it each time, and leave an error behind when it is cut off meanwhile.
+        """
         hosts = ",".join(f"127.0.0.1:{cluster.port}" for cluster in (self, *others))
-        return f"postgresql://{ROLE}:{quote(self.password, safe='')}@{hosts}/{quote(database, safe='')}"
+        return f"postgresql://{ROLE}:{quote(self.password, safe='')}@{hosts}/{quote(database, safe='')}?sslmode=disable"
 
     def new_database(self, template: str | None = None, *, icu_locale: str = "") -> str:
         """Make a database that the role owns, empty or with all that is in `template`, to which nobody may be connected; returns its name.

@@ -67,5 +67,24 @@ class Engine(Protocol):
         Raises Unavailable when it cannot begin or commit.
         """
 
+    async def other_writers(self) -> int:
+        """How many connections of other processes may write here just now. Raises Unavailable."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may have the database open as well."""
+
+    async def take_name(self, name: str) -> int:
+        """Take this name, for what one at a time does, and return what lets go of it; 0 when it is taken, here or by another process.
+
+        Raises Unavailable.
+        """
+
+    async def let_go_of_name(self, name: str, taken: int) -> None:
+        """Let go of a name that was taken here."""
+
+    async def keep_name(self, name: str) -> bool:
+        """See `Database.keeps`. Raises Unavailable."""
+
     async def commit(self, group: Group) -> None:
         """Write one batch, and return when it is committed and synced. Raises for all of the batch; then nobody knows that it was."""

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from webapp.database.engine import MOST_IN_A_BATCH, Done, Engine, Taken, Write
+from webapp.database.rows import Unreachable
 from webapp.errors import Unavailable
 
 _logger = logging.getLogger(__name__)
@@ -90,15 +91,27 @@ class GroupCommit:
             try:
                 await self._engine.commit(self)
             except Exception as error:
-                if self._taken is None:
-                    self._taken, self._waiting, self._since = self._waiting, [], []
-                _logger.error("a batch of %d audited writes could not be committed: %s", len(self._taken), type(error).__name__)
+                told = self._failed(all_of_them=isinstance(error, Unreachable))
+                _logger.error("a batch of %d audited writes could not be committed: %s", len(told), type(error).__name__)
                 problem = Unavailable(_NOT_NOW)
-            told, self._taken = self._taken or [], None
+            else:
+                told = self._of_batch()
+            self._taken = None
             for number, (_, done) in enumerate(told, 1):
                 _tell(done, problem)
                 if number % _TOLD_AT_ONCE == 0:
                     await asyncio.sleep(0)
+
+    def _of_batch(self) -> list[Taken]:
+        return self._taken or []
+
+    def _failed(self, *, all_of_them: bool) -> list[Taken]:
+        """Those who are told that it failed: who was in the batch, and who waits for a server that is not reached."""
+        taken = self._taken
+        if taken is not None and not all_of_them:
+            return taken
+        waiting, self._waiting, self._since = self._waiting, [], []
+        return [*(taken or ()), *waiting]
 
     def _look(self, loop: asyncio.AbstractEventLoop, longest: float) -> None:
         """Tell those who have waited for too long to try again, and look again in a moment, as long as somebody may wait."""

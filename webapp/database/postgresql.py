@@ -14,14 +14,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
-from webapp.database.rows import DuplicateKey, Row, StatementFailed, Values
+from webapp.database.rows import DuplicateKey, Row, StatementFailed, Unreachable, Values
 from webapp.errors import ConfigurationError, Unavailable
 
 WORDS = {"BYTES": "BYTEA", "KEYTEXT": "TEXT", "TEXT": 'TEXT COLLATE "C"'}
 """Text is compared by its bytes, as SQLite does: a page's last key and an index mean the same on both."""
 
-WHOLE, ACCOUNT, WRITER = 0x5243_0001, 0x5243_0002, 0x5243_0003
-"""The first number of our advisory locks: the whole database, an account, a connection that writes."""
+WHOLE, ACCOUNT, WRITER, NAME = 0x5243_0001, 0x5243_0002, 0x5243_0003, 0x5243_0004
+"""The first number of our advisory locks: the whole database, an account, a connection that writes, what one process at a time does."""
 
 CONNECT_SECONDS = 3.0
 
@@ -41,6 +41,8 @@ _SESSION = {
     "idle_in_transaction_session_timeout": "30s",  # who holds a lock and is gone without a word lets go of it
 }
 
+_PATIENCE = {"lock_timeout": "60s", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+
 _BIND = re.compile(r"'(?:[^']|'')*'|::|:([a-z_][a-z0-9_]*)", re.IGNORECASE)
 
 _WRONG_SETTING = {
@@ -57,13 +59,13 @@ _PASSING = ("40", "53", "55P03", "57014", "58", "0A000", "XX")
 """Not just now: a deadlock, a disk that is full, a lock that another one holds, a plan that a migration made invalid."""
 
 
-def options_of(url: str) -> dict[str, Any]:
+def options_of(url: str, *, patience: bool = False) -> dict[str, Any]:
     """What asyncpg connects with. Of several hosts, the one that takes writes is chosen, unless the URL says another thing."""
     options: dict[str, Any] = {
         "dsn": url,
         "database": None,  # the DSN has it
         "timeout": CONNECT_SECONDS,
-        "server_settings": _SESSION,
+        "server_settings": _SESSION | (_PATIENCE if patience else {}),
         "statement_cache_size": 512,
         "max_cached_statement_lifetime": 0,
         "min_size": 1,
@@ -96,9 +98,9 @@ def insert(table: str, columns: Sequence[str], types: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
 
 
-def lock_number(account_id: str) -> int:
-    """The second number of an account's lock, a signed integer of 32 bits. Two accounts that share one wait for each other, no more."""
-    return int.from_bytes(zlib.crc32(account_id.encode()).to_bytes(4), signed=True)
+def lock_number(name: str) -> int:
+    """The second number of an account's or a name's lock, a signed integer of 32 bits. Two that share one wait for each other, no more."""
+    return int.from_bytes(zlib.crc32(name.encode()).to_bytes(4), signed=True)
 
 
 def is_lost(error: BaseException) -> bool:
@@ -116,12 +118,12 @@ def translated(error: Exception) -> Exception:
         return DuplicateKey(tuple(column.strip().strip('"') for column in columns.split(",")))
     if isinstance(error, asyncpg.PostgresError):
         state = str(error.sqlstate or "")
-        if state.startswith((*_LOST, *_PASSING)) or isinstance(error, asyncpg.OutdatedSchemaCacheError):
+        if state.startswith(_LOST):
+            return Unreachable()
+        if state.startswith(_PASSING) or isinstance(error, asyncpg.OutdatedSchemaCacheError):
             return Unavailable("The store cannot be written or read just now. Try again.")
         return StatementFailed(f"{type(error).__name__} ({state}): {_named(error)}")
-    if is_lost(error):
-        return Unavailable("The store cannot be reached just now. Try again.")
-    return error
+    return Unreachable() if is_lost(error) else error
 
 
 def cannot_connect(error: Exception) -> Exception:
@@ -134,7 +136,7 @@ def cannot_connect(error: Exception) -> Exception:
         return ConfigurationError("WEBAPP_DATABASE_URL: it cannot be used. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return Unavailable("No server of WEBAPP_DATABASE_URL takes writes just now. Try again.")
-    return Unavailable("The store cannot be reached just now. Try again.")
+    return Unreachable()
 
 
 def _named(error: asyncpg.PostgresError) -> str:

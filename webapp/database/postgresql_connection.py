@@ -13,9 +13,9 @@ from databases.core import Connection
 from webapp.database import postgresql
 from webapp.database.batch import Table
 from webapp.database.postgresql import STATEMENT_SECONDS, bound
-from webapp.database.rows import Row, Values
+from webapp.database.rows import Row, Unreachable, Values
 from webapp.database.writer import Writer
-from webapp.errors import ConfigurationError, Unavailable
+from webapp.errors import ConfigurationError
 
 _logger = logging.getLogger(__name__)
 
@@ -34,15 +34,19 @@ _CLAIM = f"SELECT n FROM generate_series(0, 65535) n WHERE pg_try_advisory_lock(
 class PostgresqlConnection:
     """A connection that is opened when it is first used, and opened again when it was lost."""
 
-    def __init__(self, url: str, *, writes: bool = False) -> None:
+    def __init__(self, url: str, *, writes: bool = False, patience: bool = False) -> None:
         self._url = url
         self._writes = writes
+        self._patience = patience
         self._owner: databases.Database | None = None
         self._connection: Connection | None = None
         self._inserts: dict[Table, str] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self.lost = False
-        self.seconds: float | None = STATEMENT_SECONDS
-        """How long a statement may take."""
+        self.hung = False
+        """Whether it was lost since it gave no answer in time."""
+        self.in_a_hurry = not patience
+        """Whether a statement may take a few seconds only."""
         self.writer = Writer(0)
         """Its number among those that write, claimed anew each time that it is opened."""
 
@@ -53,10 +57,10 @@ class PostgresqlConnection:
 
     async def open(self) -> None:
         """Connect, and see that what is committed there stays. Raises Unavailable, ConfigurationError."""
-        await self.close()
+        self.discard()
         self._inserts = {}
         problem: Exception | None = None
-        self._owner = databases.Database("postgresql://", **postgresql.options_of(self._url))
+        self._owner = databases.Database("postgresql://", **postgresql.options_of(self._url, patience=self._patience))
         try:
             async with asyncio.timeout(STATEMENT_SECONDS):
                 await self._owner.connect()
@@ -65,7 +69,7 @@ class PostgresqlConnection:
         except Exception as error:
             problem = postgresql.cannot_connect(error)
         else:
-            self._connection, self.lost = connection, False
+            self._connection, self.lost, self.hung = connection, False, False
             try:
                 _refuse_settings(await self.fetch_all(_CHECKS))
                 if self._writes:
@@ -79,21 +83,18 @@ class PostgresqlConnection:
 
     async def close(self) -> None:
         """Close it; what was not committed is gone."""
+        self.discard()
+        while self._ending:
+            await asyncio.wait(set(self._ending))
+
+    def discard(self) -> None:
+        """As `close`, for who does not wait: what still runs there is cancelled, so that it lets go of its locks."""
         connection, owner = self._connection, self._owner
         self._connection = self._owner = None
-        if connection is None or owner is None:
-            return
-        raw = cast(asyncpg.Connection, connection.raw_connection)
-        if self.lost:
-            with suppress(Exception):
-                raw.terminate()
-        with suppress(Exception):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await connection.__aexit__()
-                await owner.disconnect()
-                return
-        with suppress(Exception):
-            raw.terminate()
+        if connection is not None and owner is not None:
+            task = asyncio.create_task(_end(connection, owner, is_there=self.hung or not self.lost))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
     async def execute(self, sql: str, values: Values | None = None) -> None:
         """Run a statement for its effect. Raises DuplicateKey, Unavailable."""
@@ -141,22 +142,36 @@ class PostgresqlConnection:
 
     async def _do(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         if self._connection is None or self.lost:
-            raise Unavailable("The store cannot be reached just now. Try again.")
+            raise Unreachable
         raw = cast(asyncpg.Connection, self._connection.raw_connection)
         problem: Exception | None = None
         try:
-            async with asyncio.timeout(self.seconds):
+            async with asyncio.timeout(STATEMENT_SECONDS if self.in_a_hurry else None):
                 return await work(raw)
         except asyncio.CancelledError:
-            self.lost = True  # what it was doing there, nobody knows
+            self.lost = self.hung = True  # what it was doing there, nobody knows
             raise
         except Exception as error:
             if postgresql.is_lost(error) and not self.lost:
-                self.lost = True
+                self.lost, self.hung = True, isinstance(error, TimeoutError)
                 _logger.warning("a connection to PostgreSQL was lost: %s", type(error).__name__)
             problem = postgresql.translated(error)
         # Raised out here: the engine's exception quotes bound values.
         raise problem
+
+
+async def _end(connection: Connection, owner: databases.Database, *, is_there: bool) -> None:
+    """Close it in order when it still `is_there`, which waits for what was cancelled; without a word when that takes too long."""
+    raw = cast(asyncpg.Connection, connection.raw_connection)
+    if is_there:
+        with suppress(Exception):
+            await raw.close(timeout=_CLOSE_SECONDS)
+    with suppress(Exception):
+        raw.terminate()
+    with suppress(Exception):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await connection.__aexit__()
+            await owner.disconnect()
 
 
 def _refuse_settings(rows: list[Row]) -> None:

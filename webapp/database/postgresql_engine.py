@@ -7,34 +7,35 @@ statements says itself on what it depends, and what it hands over is compared wi
 
 import asyncio
 import logging
-import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from webapp.database import postgresql
 from webapp.database.batch import Batch
 from webapp.database.engine import Group, Taken
-from webapp.database.postgresql import LONGEST_WAIT, STATEMENT_SECONDS
+from webapp.database.postgresql import LONGEST_WAIT
 from webapp.database.postgresql_connection import PostgresqlConnection
+from webapp.database.postgresql_names import Names
 from webapp.database.postgresql_reads import NotRead, Reads
-from webapp.database.rows import Row, Values
+from webapp.database.reach import Reach
+from webapp.database.rows import Row, Unreachable, Values
 from webapp.database.transaction import Transaction
-from webapp.errors import Unavailable
 
 _logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 READERS = 4
 
 LATELY = 256
 """Accounts whose generations are read with every batch, since a batch before has asked for them."""
 
+MOST_SECONDS = 4.5
+"""How long a read, a batch or a transaction may take: a request is answered within 5 seconds, whatever happens."""
+
 _MOST_READS = 50
 """How often one write of a batch is stopped for what was not read: more is a mistake of ours."""
-
-_ROLL_BACK_SECONDS = 1.0
-
-_BACK_OFF = 0.05, 1.0
-"""Seconds between two tries to connect: after the first failure, doubled with each, and at the most."""
 
 _RAISE = (
     "INSERT INTO generations (account_id, generation) SELECT account_id, 1 FROM unnest(CAST(:accounts AS TEXT[])) AS account_id"
@@ -42,44 +43,56 @@ _RAISE = (
 )
 
 
+_WRITERS = (
+    "SELECT l.objid AS number FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+    f" WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.classid = {postgresql.WRITER} AND l.granted"
+)
+
+
 class PostgresqlEngine:
-    """The connections to one database."""
+    """The connections to one database. With `patience` nothing is in a hurry: for a command, which nobody waits for."""
 
     words = postgresql.WORDS
     place = ("id", "")
-    longest_wait = LONGEST_WAIT
+    is_shared = True
     own_tables = ('CREATE TABLE IF NOT EXISTS generations (account_id TEXT COLLATE "C" PRIMARY KEY, generation BIGINT NOT NULL)',)
 
-    def __init__(self, url: str) -> None:
-        self._pages = PostgresqlConnection(url, writes=True)
-        self._batches = PostgresqlConnection(url, writes=True)
-        self._all_readers = [PostgresqlConnection(url) for _ in range(READERS)]
+    def __init__(self, url: str, *, patience: bool = False) -> None:
+        self._patience = patience
+        self.longest_wait = None if patience else LONGEST_WAIT
+        self._pages = PostgresqlConnection(url, writes=True, patience=patience)
+        self._batches = PostgresqlConnection(url, writes=True, patience=patience)
+        self._all_readers = [PostgresqlConnection(url, patience=patience) for _ in range(READERS)]
         self._readers: asyncio.LifoQueue[PostgresqlConnection] = asyncio.LifoQueue()
+        self._reach = Reach()
         self._lock = asyncio.Lock()
+        self._names = Names(url)
+        self.take_name, self.let_go_of_name, self.keep_name = self._names.take, self._names.let_go, self._names.keep
         self._lately: dict[str, None] = {}
-        self._failures = 0
-        self._not_before = 0.0
 
     async def open(self) -> None:
         """Connect. Raises Unavailable, ConfigurationError."""
-        for connection in (self._pages, self._batches, *self._all_readers):
+        for connection in (self._pages, self._batches):
             await connection.open()
-        for reader in self._all_readers:
+        for reader in self._all_readers:  # opened when they are first used
             self._readers.put_nowait(reader)
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._names.close()
         async with self._lock:
             for connection in (*self._all_readers, self._pages, self._batches):
                 await connection.close()
 
     async def fetch_all(self, sql: str, values: Values) -> list[Row]:
         """The rows of what was committed last. Raises Unavailable."""
-        async with _in_time():
+        async with _in_time(self._deadline()):
             reader = await self._readers.get()
             try:
-                return await (await self._usable(reader)).fetch_all(sql, values)
+                return await self._first(reader, lambda: reader.fetch_all(sql, values))
             finally:
+                if not reader.is_open:
+                    reader.discard()
                 self._readers.put_nowait(reader)
 
     async def fetch_all_now(self, sql: str, values: Values) -> list[Row]:
@@ -89,47 +102,72 @@ class PostgresqlEngine:
     @asynccontextmanager
     async def transaction(self, account_id: str, *, patient: bool = False) -> AsyncIterator[Transaction]:
         """A transaction; see `Engine.transaction`."""
-        async with _in_time() as limit:
+        connection, begin = self._pages, _begin(account_id, patient=patient or self._patience)
+        late = self._deadline()
+        async with _in_time(late):
             await self._lock.acquire()
-            try:
-                connection = await self._usable(self._pages)
-                transaction = Transaction(connection, connection.writer)
-                connection.seconds = STATEMENT_SECONDS
-                if patient:
-                    limit.reschedule(None)
-                    connection.seconds = None
+        try:
+            connection.in_a_hurry = not (patient or self._patience)
+            async with _in_time(late if connection.in_a_hurry else None):
                 try:
-                    await connection.execute(_begin(account_id, patient=patient))
-                    yield transaction
-                    if transaction.changed:
-                        await connection.execute(_RAISE, {"accounts": sorted(transaction.changed)})
-                    await connection.execute("COMMIT")
+                    await self._first(connection, lambda: connection.execute(begin))
+                    transaction = Transaction(connection, connection.writer)
+                    try:
+                        yield transaction
+                        if transaction.changed:
+                            await connection.execute(_RAISE, {"accounts": sorted(transaction.changed)})
+                        await connection.execute("COMMIT")
+                    except BaseException:
+                        transaction.settle(committed=False)
+                        raise
                 except BaseException:
-                    transaction.settle(committed=False)
                     await _roll_back(connection)
                     raise
                 transaction.settle(committed=True)
-            finally:
-                self._lock.release()
+        finally:
+            connection.in_a_hurry = not self._patience
+            self._lock.release()
+
+    async def other_writers(self) -> int:
+        """How many connections of other processes may write here: each holds the lock of its number."""
+        rows = await self.fetch_all(_WRITERS, {})
+        return len({row["number"] for row in rows} - {self._pages.writer.number, self._batches.writer.number})
 
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`. In the best case it is two round trips: the generations, and all rows at once."""
-        connection = await self._usable(self._batches)
-        taken = await group.take()
-        reads = Reads(connection, self._lately)
-        batch = Batch(reads.tuples, reads.rows, reads.generation, connection.writer)
-        try:
-            await reads.begin()
-            for each in taken:
-                await _take_part(batch, each, reads, group)
-            await reads.end()
-            await _write(connection, batch)
-        except BaseException:
-            batch.settle(committed=False)
-            await _roll_back(connection)
-            raise
+        connection = self._batches
+        async with _in_time(self._deadline()):
+            await self._reach.usable(connection)
+            taken = await group.take()
+            reads = Reads(connection, self._lately)
+            await self._first(connection, reads.begin)
+            batch = Batch(reads.tuples, reads.rows, reads.generation, connection.writer)
+            try:
+                for each in taken:
+                    await _take_part(batch, each, reads, group)
+                await reads.end()
+                await _write(connection, batch)
+            except BaseException:
+                batch.settle(committed=False)
+                await _roll_back(connection)
+                raise
         self._remember(reads)
         batch.settle(committed=True)
+
+    async def _first(self, connection: PostgresqlConnection, statement: Callable[[], Awaitable[T]]) -> T:
+        """Run what is done first on this connection: once more on a new one, where the old one turns out to be of no use any more.
+
+        Nothing was done on it yet, so nothing is done twice. One that hangs is not tried again: whoever asked has waited enough.
+        """
+        was_open = connection.is_open
+        await self._reach.usable(connection)
+        try:
+            return await statement()
+        except Unreachable:
+            if not was_open or connection.hung:
+                raise
+        await self._reach.usable(connection)
+        return await statement()
 
     def _remember(self, reads: Reads) -> None:
         for account_id in reads.asked:
@@ -138,26 +176,23 @@ class PostgresqlEngine:
         while len(self._lately) > LATELY:
             del self._lately[next(iter(self._lately))]
 
-    async def _usable(self, connection: PostgresqlConnection) -> PostgresqlConnection:
-        """The connection, opened again when it was lost, and not too often. Raises Unavailable."""
-        if connection.is_open:
-            return connection
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._not_before:
-            raise Unavailable("The store cannot be reached just now. Try again.")
-        try:
-            await connection.open()
-        except Exception as error:
-            self._failures += 1
-            first, most = _BACK_OFF
-            self._not_before = loop.time() + min(first * 2**self._failures, most) * random.uniform(0.5, 1)  # noqa: S311  no secret
-            if self._failures == 1:
-                _logger.error("PostgreSQL cannot be reached: %s", error)
-            raise Unavailable("The store cannot be reached just now. Try again.") from None
-        if self._failures:
-            _logger.info("PostgreSQL is reached again")
-        self._failures = 0
-        return connection
+    def _deadline(self) -> float | None:
+        return None if self._patience else asyncio.get_running_loop().time() + MOST_SECONDS
+
+
+@asynccontextmanager
+async def _in_time(deadline: float | None) -> AsyncIterator[None]:
+    """Raises Unreachable when this moment of the event loop's clock passes."""
+    late = False
+    try:
+        async with asyncio.timeout_at(deadline) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise  # somebody else's
+        late = True
+    if late:
+        raise Unreachable
 
 
 async def _take_part(batch: Batch, taken: Taken, reads: Reads, group: Group) -> None:
@@ -188,9 +223,9 @@ async def _write(connection: PostgresqlConnection, batch: Batch) -> None:
             await connection.insert_many(table, rows)
         return
     await connection.execute("BEGIN")
-    # In the same order in every process: two that wait for each other would both be rolled back.
-    for sql in sorted(batch.statements):
-        await connection.execute_many(sql, sorted(batch.statements[sql], key=lambda values: [repr(value) for value in values.values()]))
+    for sql in sorted(batch.statements, key=_turn):
+        rows_of = batch.statements[sql]
+        await connection.execute_many(sql, rows_of if _is_new(sql) else sorted(rows_of, key=_order))
     for table, rows in batch.inserts.items():
         await connection.insert_many(table, rows)
     if batch.changed:
@@ -198,10 +233,29 @@ async def _write(connection: PostgresqlConnection, batch: Batch) -> None:
     await connection.execute("COMMIT")
 
 
+def _is_new(sql: str) -> bool:
+    return sql.startswith("INSERT")
+
+
+def _turn(sql: str) -> str:
+    """New rows first, as they came; then what changes rows, in the same order in every process: two that wait for each other both fail."""
+    return "" if _is_new(sql) else sql
+
+
+def _order(values: Values) -> list[str]:
+    return [repr(value) for value in values.values()]
+
+
 def _begin(account_id: str, *, patient: bool) -> str:
     """Begin, and wait for the locks, in one round trip. What is read afterwards is what was committed last."""
-    whole = f"pg_advisory_xact_lock{'_shared' if account_id else ''}({postgresql.WHOLE}, 0)"
-    statements = ["BEGIN", *(["SET LOCAL lock_timeout = '60s'", "SET LOCAL statement_timeout = 0"] if patient else []), f"SELECT {whole}"]
+    statements = ["BEGIN"]
+    if patient:
+        statements += [
+            "SET LOCAL lock_timeout = '60s'",
+            "SET LOCAL statement_timeout = 0",
+            "SET LOCAL idle_in_transaction_session_timeout = 0",
+        ]
+    statements.append(f"SELECT pg_advisory_xact_lock{'_shared' if account_id else ''}({postgresql.WHOLE}, 0)")
     if account_id:
         statements.append(f"SELECT pg_advisory_xact_lock({postgresql.ACCOUNT}, {postgresql.lock_number(account_id)})")
     return "; ".join(statements)
@@ -209,26 +263,11 @@ def _begin(account_id: str, *, patient: bool) -> str:
 
 async def _roll_back(connection: PostgresqlConnection) -> None:
     if not connection.is_open:
+        connection.discard()
         return
-    connection.seconds = _ROLL_BACK_SECONDS
     try:
         await connection.execute("ROLLBACK")
     except Exception as error:
         connection.lost = True
+        connection.discard()
         _logger.warning("a rollback failed: %s", type(error).__name__)
-    connection.seconds = STATEMENT_SECONDS
-
-
-@asynccontextmanager
-async def _in_time() -> AsyncIterator[asyncio.Timeout]:
-    """Raises Unavailable when it takes longer than a request may wait."""
-    late = False
-    try:
-        async with asyncio.timeout(LONGEST_WAIT) as limit:
-            yield limit
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        late = True
-    if late:
-        raise Unavailable("The store cannot be reached just now. Try again.")

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from webapp.errors import Unavailable
+
 Row = Mapping[str, Any]
 """One row by column name: `str`, `int`, `bytes` or None."""
 
@@ -16,6 +18,13 @@ class DuplicateKey(Exception):
     def __init__(self, columns: tuple[str, ...]) -> None:
         super().__init__(f"another row has the same {', '.join(columns)}")
         self.columns = columns
+
+
+class Unreachable(Unavailable):
+    """The server is not there, or does not answer: what waits for it is told so, too."""
+
+    def __init__(self) -> None:
+        super().__init__("The store cannot be reached just now. Try again.")
 
 
 class StatementFailed(Exception):

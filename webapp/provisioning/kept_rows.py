@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from webapp.chain import Event
 from webapp.credentials.minting import Source
 from webapp.provisioning.intended import Intended
+from webapp.provisioning.user_data import FoundUserData
 
-MOST_BYTES = 24 * 1024 * 1024
+MOST_BYTES = 32 * 1024 * 1024
 
 MOST_ONCE = 20_000
 """Accessors that are remembered of those who asked once."""
 
 _EACH = 2000
 """Bytes of an entry without what varies much: measured with tracemalloc."""
+
+_EACH_READING = 500
+"""Bytes of a value that user data refers to, without the value."""
 
 NOWHERE = b""
 """The place of a credential whose row says none that there is: nothing opens there."""
@@ -29,7 +33,8 @@ class Known:
 
     `claim` is what the token's MAC is checked against, `place` where the credential is sealed to (None for no credential). `event` is
     what the audit log says of it, once it was looked at and there is something to hand over; `noted_at` when its use was last noted
-    (Unix ms). `source` is what a token is minted from, where the credential's value itself is not handed over.
+    (Unix ms). `source` is what a token is minted from, where the credential's value itself is not handed over. `user_data` is what the
+    image's template refers to, once it was asked for.
     """
 
     mac: bytes
@@ -38,9 +43,11 @@ class Known:
     claim: bytes
     place: bytes | None
     source: Source | None = None
+    user_data: FoundUserData | None = None
     generation: int = -1
     event: Event | None = None
     noted_at: int = 0
+    size: int = 0
 
 
 class KeptRows:
@@ -56,12 +63,14 @@ class KeptRows:
         self._once: dict[str, None] = {}
 
     def get(self, accessor: str, generation_of: Callable[[str], int]) -> Known | None:
-        """The row, if it is still what the database holds."""
-        known = self._rows.pop(accessor, None)
+        """The row, if it is still what the database holds. Raises what `generation_of` raises; then nothing has changed."""
+        known = self._rows.get(accessor)
         if known is None:
             return None
-        if known.generation != generation_of(known.intended.account_id):
-            self._bytes -= _size(known)
+        generation = generation_of(known.intended.account_id)
+        del self._rows[accessor]
+        if known.generation != generation:
+            self._bytes -= known.size
             self._once[accessor] = None
             return None
         self._rows[accessor] = known  # behind all others
@@ -70,6 +79,13 @@ class KeptRows:
     def has(self, accessor: str) -> bool:
         """Whether there is one, which may be too old."""
         return accessor in self._rows
+
+    def found(self, known: Known, user_data: FoundUserData | None) -> None:
+        """Note what the row's template refers to, which was read in the state that the row is of."""
+        known.user_data = user_data
+        if known.generation >= 0:
+            self._bytes -= known.size
+            self._measure(known)
 
     def keep(self, accessor: str, known: Known, generation: int) -> None:
         """Keep a row that was read in this generation of its account, if it is worth it."""
@@ -83,10 +99,16 @@ class KeptRows:
         del self._once[accessor]
         known.generation = generation
         self._rows[accessor] = known
-        self._bytes += _size(known)
+        self._measure(known)
+
+    def _measure(self, known: Known) -> None:
+        known.size = _size(known)
+        self._bytes += known.size
         while self._bytes > self._most:
-            self._bytes -= _size(self._rows.pop(next(iter(self._rows))))
+            self._bytes -= self._rows.pop(next(iter(self._rows))).size
 
 
 def _size(known: Known) -> int:
-    return _EACH + len(known.intended.sealed or b"") + len(known.intended.user_data or "")
+    readings = known.user_data.readings.values() if known.user_data is not None else ()
+    read = sum(_EACH_READING + len(reading.stored) for reading in readings)
+    return _EACH + len(known.intended.sealed or b"") + len(known.intended.user_data or "") + read
