@@ -41,6 +41,10 @@ class Engine(Protocol):
         """The column of every table with an id that says in which order its rows are best read in pages, and what is before all."""
 
     @property
+    def longest_wait(self) -> float | None:
+        """Seconds after which whoever waits for a batch is told to try again; None where nothing but the disk can keep it waiting."""
+
+    @property
     def own_tables(self) -> Sequence[str]:
         """Statements that make the tables which the engine itself writes to, where they are not there yet."""
 

@@ -26,7 +26,10 @@ WHOLE, ACCOUNT, WRITER, NAME = 0x5243_0001, 0x5243_0002, 0x5243_0003, 0x5243_000
 CONNECT_SECONDS = 3.0
 
 STATEMENT_SECONDS = 4.0
-"""After them whoever asked is told to try again: within 5 seconds in all."""
+"""How long a statement may take. After them whoever asked is told to try again."""
+
+LONGEST_WAIT = STATEMENT_SECONDS + 0.25
+"""Seconds after which whoever asked is told to try again, however many statements that is: within 5 seconds in all."""
 
 _SESSION = {
     "application_name": "registry-credentials",

@@ -14,6 +14,7 @@ from typing import TypeVar
 from webapp.database import postgresql
 from webapp.database.batch import Batch
 from webapp.database.engine import Group, Taken
+from webapp.database.postgresql import LONGEST_WAIT
 from webapp.database.postgresql_connection import PostgresqlConnection
 from webapp.database.postgresql_names import Names
 from webapp.database.postgresql_reads import NotRead, Reads
@@ -31,7 +32,7 @@ LATELY = 256
 """Accounts whose generations are read with every batch, since a batch before has asked for them."""
 
 MOST_SECONDS = 4.5
-"""How long a read, a batch, or the beginning of a transaction may take: a request is answered within 5 seconds, whatever happens."""
+"""How long a read, a batch or a transaction may take: a request is answered within 5 seconds, whatever happens."""
 
 _MOST_READS = 50
 """How often one write of a batch is stopped for what was not read: more is a mistake of ours."""
@@ -58,6 +59,7 @@ class PostgresqlEngine:
 
     def __init__(self, url: str, *, patience: bool = False) -> None:
         self._patience = patience
+        self.longest_wait = None if patience else LONGEST_WAIT
         self._pages = PostgresqlConnection(url, writes=True, patience=patience)
         self._batches = PostgresqlConnection(url, writes=True, patience=patience)
         self._all_readers = [PostgresqlConnection(url, patience=patience) for _ in range(READERS)]
@@ -106,22 +108,22 @@ class PostgresqlEngine:
             await self._lock.acquire()
         try:
             connection.in_a_hurry = not (patient or self._patience)
-            try:
-                async with _in_time(late if connection.in_a_hurry else None):
-                    await self._first(connection, lambda: connection.execute(begin))
-                transaction = Transaction(connection, connection.writer)
+            async with _in_time(late if connection.in_a_hurry else None):
                 try:
-                    yield transaction
-                    if transaction.changed:
-                        await connection.execute(_RAISE, {"accounts": sorted(transaction.changed)})
-                    await connection.execute("COMMIT")
+                    await self._first(connection, lambda: connection.execute(begin))
+                    transaction = Transaction(connection, connection.writer)
+                    try:
+                        yield transaction
+                        if transaction.changed:
+                            await connection.execute(_RAISE, {"accounts": sorted(transaction.changed)})
+                        await connection.execute("COMMIT")
+                    except BaseException:
+                        transaction.settle(committed=False)
+                        raise
                 except BaseException:
-                    transaction.settle(committed=False)
+                    await _roll_back(connection)
                     raise
-            except BaseException:
-                await _roll_back(connection)
-                raise
-            transaction.settle(committed=True)
+                transaction.settle(committed=True)
         finally:
             connection.in_a_hurry = not self._patience
             self._lock.release()
@@ -183,9 +185,11 @@ async def _in_time(deadline: float | None) -> AsyncIterator[None]:
     """Raises Unreachable when this moment of the event loop's clock passes."""
     late = False
     try:
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout_at(deadline) as limit:
             yield
     except TimeoutError:
+        if not limit.expired():
+            raise  # somebody else's
         late = True
     if late:
         raise Unreachable

@@ -36,6 +36,7 @@ class SqliteEngine:
     place = ("rowid", 0)
     own_tables = ()
     is_shared = False
+    longest_wait = None
 
     def __init__(self, url: str, connect: Callable[[], HeldConnection] | None = None) -> None:
         self._url = url
