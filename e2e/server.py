@@ -68,7 +68,7 @@ def run(environ: dict[str, str], *arguments: str, text: str = "", timeout: int =
 
 @contextmanager
 def serve(folder: Path, **more: str) -> Iterator[Server]:
-    """Serve a fresh store in this folder on a free port of 127.0.0.1, until the block ends."""
+    """Serve a fresh store in this folder, or in the database that is named, on a free port of 127.0.0.1, until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WEBAPP_")}
@@ -79,6 +79,9 @@ def serve(folder: Path, **more: str) -> Iterator[Server]:
         "PYTHONUNBUFFERED": "1",
         **more,
     }
+    if "WEBAPP_DATABASE_URL" in more:
+        made = run(environ, "init")
+        assert made.returncode == 0, made.stderr
     with (folder / "output").open("wb") as output, (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "webapp", "serve"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=environ

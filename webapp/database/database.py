@@ -69,6 +69,10 @@ class Database:
         async with self._engine.transaction(account_id, patient=patient) as transaction:
             yield transaction
 
+    async def other_writers(self) -> int:
+        """How many connections of other processes may write here just now. Raises Unavailable."""
+        return await self._engine.other_writers()
+
     @asynccontextmanager
     async def exclusively(self, name: str) -> AsyncIterator[bool]:
         """Hold this name while the block runs, so that one at a time does what it stands for, in whichever process.
@@ -89,10 +93,6 @@ class Database:
         It is taken when nobody has it, and is let go of when the database is closed, or by a connection that is lost. Raises Unavailable.
         """
         return await self._engine.keep_name(name)
-
-    async def other_writers(self) -> int:
-        """How many connections of other processes may write here just now. Raises Unavailable."""
-        return await self._engine.other_writers()
 
     async def submit(self, write: Write) -> None:
         """Group commit; see `GroupCommit.submit`."""

@@ -63,6 +63,9 @@ class Engine(Protocol):
         Raises Unavailable when it cannot begin or commit.
         """
 
+    async def other_writers(self) -> int:
+        """How many connections of other processes may write here just now. Raises Unavailable."""
+
     @property
     def is_shared(self) -> bool:
         """Whether other processes may have the database open as well."""
@@ -78,9 +81,6 @@ class Engine(Protocol):
 
     async def keep_name(self, name: str) -> bool:
         """See `Database.keeps`. Raises Unavailable."""
-
-    async def other_writers(self) -> int:
-        """How many connections of other processes may write here just now. Raises Unavailable."""
 
     async def commit(self, group: Group) -> None:
         """Write one batch, and return when it is committed and synced. Raises for all of the batch; then nobody knows that it was."""

@@ -113,6 +113,10 @@ class SqliteEngine:
             finally:
                 self._generations.raise_for(transaction.changed)  # however it ended, and before anybody else reads
 
+    async def other_writers(self) -> int:
+        """None: only this process has the file open."""
+        return 0
+
     async def take_name(self, name: str) -> int:
         """Take this name; see `Engine.take_name`. There is no other process."""
         if name in self._names:
@@ -127,10 +131,6 @@ class SqliteEngine:
     async def keep_name(self, name: str) -> bool:
         """There is no other process."""
         return True
-
-    async def other_writers(self) -> int:
-        """None: only this process has the file open."""
-        return 0
 
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`."""
