@@ -17,10 +17,9 @@ from webapp.database import Batch
 from webapp.errors import Conflict, Unavailable
 from webapp.images.user_data import Store
 from webapp.provisioning.activity import Activity
-from webapp.provisioning.intended import Intended
+from webapp.provisioning.intended import Intended, refuse
 from webapp.provisioning.kept_rows import NOWHERE, Known
 from webapp.provisioning.provision_id import provision_id_of
-from webapp.provisioning.refusals import refuse
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.provisioning.user_data import FoundUserData, find_user_data, render_user_data
 from webapp.secrets.repository import NamedValueRepository
@@ -179,10 +178,6 @@ class HandOver:
             return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
         raise problem
 
-    def _need_key_of(self, sealed: bytes) -> None:
-        if not self._looked_up and self._parts.vault.lacks_key_of(sealed):
-            raise NeedsKeyring
-
     def _found_user_data(self, batch: Batch) -> FoundUserData | None:
         """What the template refers to. Raises Conflict when it is not there: what is absent is looked for each time."""
         known = self._known
@@ -192,6 +187,10 @@ class HandOver:
                 self._need_key_of(sealed)
             self._parts.provisions.kept.found(known, found)
         return known.user_data
+
+    def _need_key_of(self, sealed: bytes) -> None:
+        if not self._looked_up and self._parts.vault.lacks_key_of(sealed):
+            raise NeedsKeyring
 
     def _agent(self, intended: Intended) -> Actor:
         return Actor(
