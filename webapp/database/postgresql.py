@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 
 from webapp.database.rows import DuplicateKey, Row, StatementFailed, Unreachable, Values
-from webapp.errors import ConfigurationError, Unavailable
+from webapp.errors import ConfigurationError, Invalid, Unavailable
 
 WORDS = {"BYTES": "BYTEA", "KEYTEXT": "TEXT", "TEXT": 'TEXT COLLATE "C"'}
 """Text is compared by its bytes, as SQLite does: a page's last key and an index mean the same on both."""
@@ -116,6 +116,8 @@ def translated(error: Exception) -> Exception:
         # The detail names the columns, and then their values: Key (account_id, name_key)=(…) already exists.
         columns = str(error.detail or "").partition("(")[2].partition(")=")[0]
         return DuplicateKey(tuple(column.strip().strip('"') for column in columns.split(",")))
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError):
+        return Invalid({"": "A text holds a NUL character (U+0000), which cannot be stored. Take it out."})
     if isinstance(error, asyncpg.PostgresError):
         state = str(error.sqlstate or "")
         if state.startswith(_LOST):
