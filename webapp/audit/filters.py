@@ -57,7 +57,8 @@ def parse_filter(values: Mapping[str, str]) -> tuple[AuditFilter, dict[str, str]
         dates[name] = values.get(name, "").strip()
         if dates[name] and not _is_date(dates[name]):
             errors[name], dates[name] = "Write the date as 2026-11-03.", ""
-    query = values.get("q", "").replace("\0", "").strip()[:200]  # PostgreSQL knows no text with one, and an export has begun when it is asked
+    # PostgreSQL refuses a text with a NUL, and an export has begun to answer when it is asked.
+    query = values.get("q", "").replace("\0", "").strip()[:200]
     return AuditFilter(action, decision, query, dates["since"], dates["until"]), errors
 
 
