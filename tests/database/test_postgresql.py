@@ -214,7 +214,7 @@ async def test_connections_that_were_cut_are_opened_again_and_nobody_notices(
     await cut(postgresql, name)
     assert await two[0].fetch_all("SELECT id FROM accounts ORDER BY id") == [{"id": "alices"}, {"id": "charlies"}]
     await rename(two[0], "y")
-    assert await generation(two[0]) == before + 1
+    assert await generation(two[0]) > before + 1, "nothing that was kept before counts any more: it may be another server"
 
 
 async def test_a_transaction_whose_connection_is_cut_is_not_committed(

@@ -75,3 +75,28 @@ async def test_who_was_told_to_try_again_before_its_turn_came_is_not_read_with_a
         assert {type(await told.get()) for _ in range(50)} == {Unavailable}
     assert provisions._asked == {}
     assert (await provision(house, token)).status_code == 200
+
+
+async def test_what_was_kept_of_a_server_is_none_of_the_one_that_was_promoted_without_its_last_changes(
+    house: House, neighbour: House, alice: httpx2.AsyncClient
+) -> None:
+    token = await furnish(house, alice)
+
+    async def handed() -> str:
+        return str((await provision(house, token)).json()["registry_auth"]["username"])
+
+    async def rename(at: House, username: str) -> None:
+        async with at.store.database.account(house.alice.account_id).transaction() as transaction:
+            await transaction.execute("UPDATE registry_credentials SET username = :name WHERE account_id = :account_id", {"name": username})
+
+    postgresql, database = house.engine.cluster, house.engine.made[-1]
+    assert postgresql is not None
+    there = "SELECT username, generation FROM registry_credentials JOIN generations USING (account_id)"
+    username, generation = (await postgresql.execute(database, there)).split("|")
+    await rename(house, "lost")
+    assert [await handed() for _ in range(3)] == ["lost"] * 3, "and it is kept"
+    promoted = f"UPDATE registry_credentials SET username = '{username}'; UPDATE generations SET generation = {generation} WHERE account_id <> ''"
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    await postgresql.execute(database, f"{promoted}; {cut}")
+    await rename(neighbour, "newer")
+    assert await handed() == "newer"

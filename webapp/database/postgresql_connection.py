@@ -47,6 +47,8 @@ class PostgresqlConnection:
         """Whether it was lost since it gave no answer in time."""
         self.in_a_hurry = not patience
         """Whether a statement may take a few seconds only."""
+        self.opened = 0
+        """How often it was opened."""
         self.writer = Writer(0)
         """Its number among those that write, claimed anew each time that it is opened."""
 
@@ -70,6 +72,7 @@ class PostgresqlConnection:
             problem = postgresql.cannot_connect(error)
         else:
             self._connection, self.lost, self.hung = connection, False, False
+            self.opened += 1
             try:
                 _refuse_settings(await self.fetch_all(_CHECKS))
                 if self._writes:

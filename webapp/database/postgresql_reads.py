@@ -14,6 +14,10 @@ from webapp.database.rows import Row, Values
 _GENERATIONS = "SELECT account_id, generation FROM generations WHERE account_id = ANY(:accounts)"
 _SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
+_NEW_SERVER = 2**48
+"""More than there are generations: what was kept of one connection is none of the next one. That may be to a server that was promoted
+without the last changes (an asynchronous standby), on which the same numbers then stand for others."""
+
 _Asked = tuple[str, tuple[tuple[str, Any], ...]]
 
 
@@ -64,7 +68,7 @@ class Reads:
         self.asked[account_id] = None
         if account_id not in self._generations:
             raise NotRead(account_id=account_id)
-        return self._generations[account_id] + self._generations[EVERY_ACCOUNT]
+        return self._generations[account_id] + self._generations[EVERY_ACCOUNT] + self._connection.opened * _NEW_SERVER
 
     def tuples(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
         """The rows, without the columns' names. Raises NotRead."""
