@@ -28,6 +28,7 @@ from tests.real.fixtures import (
     tls_registry,
     token_registry,
 )
+from tests.real.postgresql import Cluster
 
 __all__ = [
     "authority",
@@ -70,11 +71,15 @@ class Settled:
 
 
 @pytest.fixture(scope="module")
-def settled(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Settled]:
-    """One for all journeys of a file, with an official image."""
+def settled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Settled]:
+    """One for all journeys of a file, with an official image; on PostgreSQL where a journey's parameter says so."""
     folder = tmp_path_factory.mktemp("settled")
     (folder / "official.json").write_text(OFFICIAL)
-    with serve(folder / "server", WEBAPP_OFFICIAL_IMAGES_FILE=str(folder / "official.json")) as running:
+    environ = {"WEBAPP_OFFICIAL_IMAGES_FILE": str(folder / "official.json")}
+    if getattr(request, "param", "sqlite") == "postgresql":
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        environ["WEBAPP_DATABASE_URL"] = cluster.url(cluster.new_database())
+    with serve(folder / "server", **environ) as running:
         context = open_context(browser, running)
         steps.set_up(open_page(context, []), running)
         context.storage_state(path=folder / "alice.json")

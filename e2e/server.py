@@ -15,6 +15,8 @@ from tests.real.process import free_port
 START_SECONDS = 20
 STOP_SECONDS = 10
 
+PROGRAM = ("-m", "webapp")
+
 SETUP_LINK = re.compile(r"http://\S+/setup\?token=\S+")
 
 
@@ -67,10 +69,10 @@ def run(environ: dict[str, str], *arguments: str, text: str = "", timeout: int =
 
 
 @contextmanager
-def serve(folder: Path, *, program: Sequence[str] = ("-m", "webapp"), **more: str) -> Iterator[Server]:
-    """Serve a fresh store in this folder on a free port of 127.0.0.1, until the block ends.
+def serve(folder: Path, *, program: Sequence[str] = PROGRAM, **more: str) -> Iterator[Server]:
+    """Serve a fresh store in this folder, or in the database that is named, on a free port of 127.0.0.1, until the block ends.
 
-    `program` is what Python runs: this tree's, or another one's.
+    `program` is what Python runs: this tree's, or another one's, which begins nothing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -82,6 +84,9 @@ def serve(folder: Path, *, program: Sequence[str] = ("-m", "webapp"), **more: st
         "PYTHONUNBUFFERED": "1",
         **more,
     }
+    if "WEBAPP_DATABASE_URL" in more and program is PROGRAM:
+        made = run(environ, "init")
+        assert made.returncode == 0, made.stderr
     with (folder / "output").open("wb") as output, (folder / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, *program, "serve"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=environ)
     server = Server(f"http://127.0.0.1:{port}", folder, environ, process)

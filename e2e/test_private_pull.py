@@ -10,7 +10,11 @@ from e2e.conftest import Settled
 from tests.real.registry import Registry, token_registry
 from tests.real.service_account import service_account_key
 
+SQLITE = pytest.mark.parametrize("settled", ["sqlite"], indirect=True)
+"""The same server as the first journey's, which is made on PostgreSQL as well."""
 
+
+@pytest.mark.parametrize("settled", ["sqlite", "postgresql"], indirect=True)
 def test_a_stored_password_pulls_a_private_image(alice: Page, settled: Settled, htpasswd_registry: Registry, tmp_path: Path) -> None:
     digest, credential = htpasswd_registry.push("acme/ubuntu", "24.04"), steps.fresh("private")
     steps.store_password(alice, credential, htpasswd_registry.host, htpasswd_registry.username, htpasswd_registry.password)
@@ -24,6 +28,7 @@ def test_a_stored_password_pulls_a_private_image(alice: Page, settled: Settled, 
     expect(alice.get_by_role("row").filter(has_text="Registry credential handed over").filter(has_text=agent)).to_contain_text(credential)
 
 
+@SQLITE
 def test_a_wrong_password_fails_the_pull_and_the_row_says_so(
     alice: Page, settled: Settled, htpasswd_registry: Registry, tmp_path: Path
 ) -> None:
@@ -50,6 +55,7 @@ def test_a_wrong_password_fails_the_pull_and_the_row_says_so(
     expect(steps.row(alice, credential)).not_to_contain_text("Wrong user or password")
 
 
+@SQLITE
 @pytest.mark.parametrize("crlf", [False, True], ids=["lf", "crlf"])
 def test_an_uploaded_key_file_pulls_and_arrives_byte_for_byte(alice: Page, settled: Settled, tmp_path: Path, crlf: bool) -> None:
     key, credential = service_account_key(crlf=crlf), steps.fresh("artifact-registry")

@@ -1,18 +1,42 @@
-"""The two engines that a store may be in. A test that asks for `engine` runs once on each; those that ask for the house do."""
+"""The two engines that a store may be in. A test that asks for `engine` runs once on each; those that ask for the house do.
 
+What a test does to the database behind the program's back is said here for both, where their words differ.
+"""
+
+import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.real.postgresql import Cluster
+from tests.real.postgresql import SUPERUSER, Cluster
 from webapp.database import Database
 from webapp.database.migrations import migrate
 from webapp.database.sqlite import path_of, url_of
 
 ENGINES = ("sqlite", "postgresql")
+
+on_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+"""For what only SQLite's store can be (its file, its lock, a value of another type in a column), and for what asks the database nothing
+that the neighbours do not ask on both. The reason stands beside it."""
+
+on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+"""For what only PostgreSQL does."""
+
+_REFUSED = {
+    "sqlite": ("CREATE TRIGGER full BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, 'disk full'); END",),
+    "postgresql": (
+        (
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'disk full' USING ERRCODE = 'disk_full'; END $$"
+        ),
+        "CREATE TRIGGER full_disk BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION full_disk()",
+    ),
+}
+_TAKEN = {"sqlite": ("DROP TRIGGER full",), "postgresql": ("DROP FUNCTION full_disk CASCADE",)}
 
 _MIGRATED: list[bytes] = []
 _TEMPLATES: dict[int, str] = {}
@@ -20,11 +44,12 @@ _TEMPLATES: dict[int, str] = {}
 
 @dataclass
 class Engine:
-    """Where a test's stores are. `cluster` is None for SQLite."""
+    """Where a test's stores are. `cluster` is None for SQLite; with an `icu_locale` its databases order text as people do."""
 
     name: str
     folder: Path
     cluster: Cluster | None = None
+    icu_locale: str = ""
 
     def __post_init__(self) -> None:
         self.made: list[str] = []
@@ -34,7 +59,7 @@ class Engine:
         if self.cluster is None:
             self.made.append(f"{len(self.made)}.sqlite3")
             return url_of(self.folder / self.made[-1])
-        self.made.append(self.cluster.new_database())
+        self.made.append(self.cluster.new_database(icu_locale=self.icu_locale))
         return self.cluster.url(self.made[-1])
 
     async def migrated_url(self) -> str:
@@ -43,12 +68,50 @@ class Engine:
             url = self.new_url()
             path_of(url).write_bytes(await _migrated_file())
             return url
+        if self.icu_locale:
+            url = self.new_url()
+            await _migrate(url)
+            return url
         template = _TEMPLATES.get(self.cluster.port)
         if template is None:
             template = _TEMPLATES[self.cluster.port] = self.cluster.new_database()
             await _migrate(self.cluster.url(template))
         self.made.append(self.cluster.new_database(template))
         return self.cluster.url(self.made[-1])
+
+    def on_disk(self) -> bytes:
+        """All that is on the disk of what was made."""
+        if self.cluster is None:
+            return b"".join(path.read_bytes() for path in sorted(self.folder.iterdir()) if path.name.startswith(tuple(self.made)))
+        self.cluster.sql(SUPERUSER, "CHECKPOINT")
+        names = ", ".join(f"'{name}'" for name in self.made)
+        folders = self.cluster.sql(SUPERUSER, f"SELECT oid FROM pg_database WHERE datname IN ({names})").splitlines()
+        files = [path for folder in folders for path in sorted((self.cluster.data / "base" / folder).iterdir())]
+        return b"".join(path.read_bytes() for path in files)
+
+    def content(self) -> object:
+        """What the databases hold, to be compared: on SQLite byte for byte, with what SQLite keeps beside them."""
+        if self.cluster is None:
+            return {path.name: path.read_bytes() for path in self.folder.iterdir() if path.name.startswith(tuple(self.made))}
+        return [self.cluster.sql(name, "SELECT database_to_xml(true, true, '')") for name in self.made]
+
+    def change(self, statement: str) -> None:
+        """Write to the database that was made last, as somebody who is not this program."""
+        if self.cluster is not None:
+            self.cluster.sql(self.made[-1], statement)
+            return
+        with closing(sqlite3.connect(self.folder / self.made[-1])) as connection, connection:
+            connection.execute(statement)
+
+    async def refuse_writes(self, database: Database, table: str, verb: str = "INSERT") -> None:
+        """Let the disk be full for what is written to the table."""
+        async with database.transaction() as transaction:
+            await transaction.execute_all([sql.format(table=table, verb=verb) for sql in _REFUSED[self.name]])
+
+    async def take_writes(self, database: Database) -> None:
+        """Let there be room again."""
+        async with database.transaction() as transaction:
+            await transaction.execute_all(_TAKEN[self.name])
 
     def drop(self) -> None:
         """Drop what was made."""
@@ -60,7 +123,12 @@ class Engine:
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """The engine that the test runs on; a file may name the ones that it is about by a parameter of its own."""
-    made = Engine(request.param, tmp_path, request.getfixturevalue("postgresql") if request.param == "postgresql" else None)
+    yield from engine_of(request.param, request, tmp_path)
+
+
+def engine_of(name: str, request: pytest.FixtureRequest, tmp_path: Path, *, icu_locale: str = "") -> Iterator[Engine]:
+    """The engine with this name, for a fixture of a file's own."""
+    made = Engine(name, tmp_path, request.getfixturevalue("postgresql") if name == "postgresql" else None, icu_locale)
     yield made
     made.drop()
 

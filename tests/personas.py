@@ -21,7 +21,6 @@ from webapp.accounts.member import member_mac
 from webapp.actor import Actor
 from webapp.app import create_app
 from webapp.clock import HOUR
-from webapp.database import is_postgresql
 from webapp.ids import new_id
 from webapp.settings import Settings
 from webapp.store import Store, open_store
@@ -41,13 +40,15 @@ def password_hash() -> str:
 
 @dataclass
 class TestClock:
-    """A clock that stands until a test moves it."""
+    """A clock that stands until a test moves it, or goes on by `step` milliseconds whenever somebody looks."""
 
     __test__ = False
 
     now: int = START
+    step: int = 0
 
     def __call__(self) -> int:
+        self.now += self.step
         return self.now
 
     def advance(self, milliseconds: int) -> None:
@@ -88,6 +89,7 @@ class House:
     bob: Persona
     charlie: Persona
     stack: AsyncExitStack
+    engine: Engine
 
     async def client(self, session: str | None = None) -> httpx2.AsyncClient:
         """A browser on this application, signed in when it is given a session."""
@@ -132,8 +134,26 @@ class House:
 
     async def audit(self) -> list[dict[str, object]]:
         """All rows of the audit log, oldest first."""
-        lies = "ctid" if is_postgresql(self.settings.database_url) else "rowid"  # each process's chains number their rows themselves
+        lies = "ctid" if self.engine.name == "postgresql" else "rowid"  # each process's chains number their rows themselves
         return [dict(row) for row in await self.store.database.fetch_all(f"SELECT * FROM audit_log ORDER BY {lies}")]
+
+    async def tamper(self, sql: str, **values: object) -> None:
+        """Do as the database's owner may."""
+        async with self.store.database.transaction() as transaction:
+            await transaction.execute(sql, values)
+
+    async def refuse_writes(self, table: str = "audit_log", verb: str = "INSERT") -> None:
+        """Let the disk be full for what is written to the table."""
+        await self.engine.refuse_writes(self.store.database, table, verb)
+
+    async def take_writes(self) -> None:
+        """Let there be room again."""
+        await self.engine.take_writes(self.store.database)
+
+    def on_disk(self) -> bytes:
+        """All that is in the data directory and in the database's files."""
+        files = b"".join(path.read_bytes() for path in self.settings.data_dir.rglob("*") if path.is_file())
+        return files + self.engine.on_disk()
 
 
 def settings_in(folder: Path, **environ: str) -> Settings:
@@ -170,6 +190,7 @@ async def house(
             bob=Persona("bob", "viewer", acme, "Acme"),
             charlie=Persona("charlie", "admin", other, "Other"),
             stack=stack,
+            engine=engine,
         )
         for persona in (built.alice, built.bob, built.charlie):
             await built.move_in(persona)

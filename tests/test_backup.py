@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import House
 from tests.stories import add_image, enrolled, provision, store_credential
 from webapp.audit.heads import current
@@ -20,7 +21,7 @@ from webapp.commands import execute
 from webapp.database.copies import CopyFailed, copy_into
 from webapp.database.sqlite import path_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, on_sqlite]  # PostgreSQL has pg_dump
 
 
 def silent(done: int, total: int) -> None:
@@ -44,7 +45,7 @@ async def test_a_backup_is_whole_and_for_this_user_only(house: House, alice: htt
     assert made.path.stat().st_mode & 0o777 == 0o600
     assert made.size == made.path.stat().st_size
     assert told[-1][0] == told[-1][1] > 0
-    assert names_in(tmp_path) == ["backup.db", "data", "data-key"], "nothing else is left"
+    assert names_in(tmp_path) == ["0.sqlite3", "0.sqlite3-shm", "0.sqlite3-wal", "backup.db", "data", "data-key"], "nothing else is left"
     rows = await house.audit()
     assert rows[-1]["action"] == "store.backup"
     assert str(made.path) in str(rows[-1]["detail"])

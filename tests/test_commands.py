@@ -4,13 +4,14 @@ import asyncio
 import os
 import pwd
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.engines import Engine, engine_of
 from tests.personas import PASSWORD, settings_in
 from tests.stories import TOKEN
 from webapp.accounts.password import verify
@@ -19,7 +20,7 @@ from webapp.clock import DAY, HOUR, MINUTE
 from webapp.command import DONE, FAULT, REFUSED, TRY_LATER, Command, Outcome
 from webapp.control import control_socket, run_command
 from webapp.credentials.credential import AuthMethod, CredentialFields
-from webapp.database import Row
+from webapp.database import AccountTransaction, Row
 from webapp.names import parse_name
 from webapp.settings import Settings
 from webapp.store import Store, open_store
@@ -71,13 +72,30 @@ class Operator:
                 await store.credentials.add(actor, fields, Secret(CANARY))
 
 
-@pytest.fixture(params=["in-the-server", "alone"])
-async def operator(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Operator]:
-    settings = settings_in(tmp_path)
+MODES = {"in-the-server": "sqlite", "alone": "sqlite", "beside-the-server": "postgresql"}
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """How a command runs: on PostgreSQL it is one process more, beside the servers."""
+    return str(request.param)
+
+
+@pytest.fixture
+def engine(mode: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    yield from engine_of(MODES[mode], request, tmp_path)
+
+
+@pytest.fixture
+async def operator(mode: str, tmp_path: Path, anyio_backend: str, engine: Engine) -> AsyncIterator[Operator]:
+    settings = settings_in(tmp_path, WEBAPP_DATABASE_URL=await engine.migrated_url())
     async with AsyncExitStack() as stack:
         store = None
-        if request.param == "in-the-server":
-            store = await stack.enter_async_context(open_store(settings))
+        if mode == "alone":
+            async with open_store(settings):
+                pass
+        else:
+            store = await stack.enter_async_context(open_store(settings, first=True))
             await stack.enter_async_context(control_socket(store))
         yield Operator(settings, store)
 
@@ -202,18 +220,20 @@ async def test_check_opens_every_value(operator: Operator) -> None:
 
 
 async def test_check_names_every_value_that_does_not_open_and_shows_none(operator: Operator) -> None:
-    changes = {
-        "changed": "sealed = CAST(substr(sealed, 1, length(sealed) - 4) || x'00000000' AS BLOB)",
-        "emptied": "sealed = x''",
-        "of-an-unknown-key": "sealed = CAST(x'53423101' || x'00000063' || substr(sealed, 9) AS BLOB)",
-        "pointed-elsewhere": "host = 'registry.example.com'",
-        "rolled-on": "secret_version = 2",
+    changes: dict[str, Callable[[bytes], Mapping[str, object]]] = {
+        "changed": lambda sealed: {"sealed": sealed[:-4] + bytes(4)},
+        "emptied": lambda sealed: {"sealed": b""},
+        "of-an-unknown-key": lambda sealed: {"sealed": b"SB1\x01" + (99).to_bytes(4) + sealed[8:]},
+        "pointed-elsewhere": lambda sealed: {"host": "registry.example.com"},
+        "rolled-on": lambda sealed: {"secret_version": 2},
     }
     await operator.makes_an_admin()
     await operator.stores_credentials("whole", *changes)
     async with operator.store() as store, store.database.transaction() as transaction:
-        for name, change in changes.items():
-            await transaction.execute(f"UPDATE registry_credentials SET {change} WHERE name = :name", {"name": name})
+        for row in await transaction.fetch_all("SELECT id, account_id, name, sealed FROM registry_credentials WHERE name <> 'whole'"):
+            await AccountTransaction(transaction, row["account_id"]).update(
+                "registry_credentials", row["id"], changes[row["name"]](row["sealed"])
+            )
     outcome = await operator.runs("check")
     assert (outcome.exit, outcome.stderr) == (REFUSED, "")
     lines = outcome.stdout.splitlines()

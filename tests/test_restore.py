@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from tests.audit.test_verification import silent
+from tests.engines import on_sqlite
 from tests.personas import PASSWORD, House, settings_in
 from tests.stories import add_image, bearer, bootstrap_token, enroll, enrolled, provision, store_credential
 from webapp.app import create_app
@@ -26,7 +27,7 @@ from webapp.restore import AGENTS, Restored, restore
 from webapp.settings import Settings
 from webapp.store import Store, open_store
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, on_sqlite]  # PostgreSQL has pg_restore: tests/test_restored_postgresql.py
 
 
 @dataclass

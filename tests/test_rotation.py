@@ -3,12 +3,14 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.personas import PASSWORD, House, settings_in
+from tests.engines import on_sqlite
+from tests.personas import PASSWORD, House
 from tests.stories import add_image, enrolled, provision, store_credential
 from tests.test_chain import is_whole
 from webapp import rotation
@@ -130,6 +132,7 @@ async def test_a_rotation_whose_key_was_committed_though_an_error_was_answered_i
     assert {row["kek_id"] for row in await sealed(house)} == {5}
 
 
+@on_sqlite  # PostgreSQL reads them by their id
 async def test_values_are_read_in_the_order_in_which_they_lie_and_nothing_is_sorted(house: House, alice: httpx2.AsyncClient) -> None:
     await furnish(house, alice, 1)
     for table in TABLES:
@@ -208,8 +211,7 @@ async def test_without_its_root_key_nothing_is_rotated(house: House, alice: http
 
 async def test_a_disk_that_is_full_changes_no_key(house: House, alice: httpx2.AsyncClient) -> None:
     await furnish(house, alice)
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    await house.refuse_writes()
     outcome = await execute(house.store, Command("rotate-key"), os.getuid())
     assert outcome.exit not in (DONE, REFUSED)
     assert await states(house) == {1: "active"}
@@ -230,9 +232,9 @@ async def test_the_keyring_moves_under_another_root_key(tmp_path: Path, house: H
         await rotate(house.store, house.alice.actor, silent)  # it still names the old file
     await house.stack.aclose()
     with pytest.raises(ConfigurationError, match="expected the root key with fingerprint"):
-        async with open_store(settings_in(tmp_path)):
+        async with open_store(house.settings):
             pass
-    async with open_store(settings_in(tmp_path, WEBAPP_ROOT_KEY_FILE=str(new))) as store:
+    async with open_store(replace(house.settings, root_key_file=new)) as store:
         assert (await store.check()).ok
         assert (await rotate(store, house.alice.actor, silent)).retired == (1,)
 

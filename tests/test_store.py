@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import Engine
 from tests.personas import settings_in
 from webapp.database.sqlite import path_of
 from webapp.errors import ConfigurationError, StoreLocked
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 async def started(settings: Settings) -> list[str]:
     """Open the store once and close it; returns what it said."""
     said: list[str] = []
-    async with open_store(settings, notices=said.append):
+    async with open_store(settings, notices=said.append, first=True):
         pass
     return said
 
@@ -63,8 +64,8 @@ async def test_the_first_start_makes_a_root_key_outside_of_the_data_and_says_so(
     assert await started(settings) == [], "the second start makes none"
 
 
-async def test_a_start_that_ended_before_its_keyring_goes_on_with_the_same_key(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
+async def test_a_start_that_ended_before_its_keyring_goes_on_with_the_same_key(tmp_path: Path, engine: Engine) -> None:
+    settings = settings_in(tmp_path, WEBAPP_DATABASE_URL=await engine.migrated_url())
     made = create_root_key(settings.root_key_file)
     said = " ".join(await started(settings))
     assert f"{settings.root_key_file} (fingerprint {made.fingerprint})" in said, "whoever was not told then is told now"
@@ -121,7 +122,7 @@ DAMAGES = [another_key, Path.unlink, cut_key, open_key, group_key, folder_instea
 
 async def fingerprint_of(settings: Settings) -> str:
     """The fingerprint of the root key that the store was begun with."""
-    async with open_store(settings) as store:
+    async with open_store(settings, first=True) as store:
         rows = await store.database.fetch_all("SELECT root_fingerprint FROM keyring")
     return str(rows[0]["root_fingerprint"])
 
@@ -134,10 +135,10 @@ async def test_a_root_key_whose_name_is_too_long_is_refused_by_the_fingerprint_t
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_a_wrong_root_key_is_refused_and_not_a_byte_changes(tmp_path: Path, damage: Callable[[Path], object]) -> None:
-    settings = settings_in(tmp_path)
+async def test_a_wrong_root_key_is_refused_and_not_a_byte_changes(tmp_path: Path, engine: Engine, damage: Callable[[Path], object]) -> None:
+    settings = settings_in(tmp_path, WEBAPP_DATABASE_URL=await engine.migrated_url())
     expected = await fingerprint_of(settings)
-    before = files(settings)
+    before = engine.content()
     damage(settings.root_key_file)
     with pytest.raises(ConfigurationError) as error:
         await started(settings)
@@ -145,7 +146,7 @@ async def test_a_wrong_root_key_is_refused_and_not_a_byte_changes(tmp_path: Path
     assert str(settings.root_key_file) in str(error.value)
     if damage is another_key:
         assert f"found {read_root_key(settings.root_key_file).fingerprint} in " in str(error.value)
-    assert files(settings) == before, "and no log of SQLite's appeared beside it"
+    assert engine.content() == before, "and no log of SQLite's appeared beside it"
     assert settings.root_key_file.exists() is (damage is not Path.unlink), "none is made when there is a keyring"
 
 
@@ -170,31 +171,31 @@ async def test_after_a_power_cut_the_right_root_key_opens_it(tmp_path: Path) -> 
     assert await fingerprint_of(cut) == await fingerprint_of(settings)
 
 
-@pytest.mark.parametrize("statement", ["DELETE FROM keyring", "DELETE FROM installation", "UPDATE keyring SET wrapped = zeroblob(60)"])
+@pytest.mark.parametrize("statement", ["DELETE FROM keyring", "DELETE FROM installation", f"UPDATE keyring SET wrapped = '{'0' * 60}'"])
 @pytest.mark.parametrize("key_is_there", [True, False])
 async def test_a_keyring_that_was_tampered_with_is_refused_and_no_other_is_made(
-    tmp_path: Path, statement: str, *, key_is_there: bool
+    tmp_path: Path, engine: Engine, statement: str, *, key_is_there: bool
 ) -> None:
-    settings = settings_in(tmp_path)
+    settings = settings_in(tmp_path, WEBAPP_DATABASE_URL=await engine.migrated_url())
     await started(settings)
-    change(settings, statement)
+    engine.change(statement)
     if not key_is_there:
         settings.root_key_file.unlink()
-    before = files(settings)
+    before = engine.content()
     with pytest.raises(ConfigurationError):
         await started(settings)
-    assert files(settings) == before
+    assert engine.content() == before
     assert settings.root_key_file.exists() is key_is_there
 
 
-async def test_a_database_of_a_newer_program_is_refused_and_not_a_byte_changes(tmp_path: Path) -> None:
-    settings = settings_in(tmp_path)
+async def test_a_database_of_a_newer_program_is_refused_and_not_a_byte_changes(tmp_path: Path, engine: Engine) -> None:
+    settings = settings_in(tmp_path, WEBAPP_DATABASE_URL=await engine.migrated_url())
     await started(settings)
-    change(settings, "INSERT INTO migrations (number, name, applied_at) VALUES (9999, 'later', 0)")
-    before = files(settings)
+    engine.change("INSERT INTO migrations (number, name, applied_at) VALUES (9999, 'later', 0)")
+    before = engine.content()
     with pytest.raises(ConfigurationError, match="the database is at migration 9999"):
         await started(settings)
-    assert files(settings) == before
+    assert engine.content() == before
 
 
 async def test_nor_does_a_stored_byte_of_a_newer_one_after_a_power_cut(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ async def _alone(settings: Settings) -> AsyncIterator[None]:
     if not is_postgresql(settings.database_url):
         yield  # the data directory's lock does it
         return
-    database = await Database.open(settings.database_url)
+    database = await Database.open(settings.database_url, patience=True)
     try:
         for _ in range(_TRIES):
             async with database.exclusively(_BEGIN) as alone:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import Engine
 from tests.personas import House, Persona, TestClock, settings_in
 from webapp.app import create_app
 from webapp.store import open_store
@@ -14,12 +15,12 @@ NOBODY = Persona("nobody", "viewer", "", "")
 
 
 @pytest.fixture
-async def empty_house(tmp_path: Path, anyio_backend: str) -> AsyncIterator[House]:
+async def empty_house(tmp_path: Path, anyio_backend: str, engine: Engine) -> AsyncIterator[House]:
     """The application, running, without an account and without a member."""
     clock = TestClock()
     async with AsyncExitStack() as stack:
-        settings = settings_in(tmp_path)
-        store = await stack.enter_async_context(open_store(settings, clock=clock))
+        settings = settings_in(tmp_path, WEBAPP_DATABASE_URL=await engine.migrated_url())
+        store = await stack.enter_async_context(open_store(settings, clock=clock, first=True))
         app = create_app(settings, store=store)
         await stack.enter_async_context(app.router.lifespan_context(app))
-        yield House(settings, store, app, clock, NOBODY, NOBODY, NOBODY, stack)
+        yield House(settings, store, app, clock, NOBODY, NOBODY, NOBODY, stack, engine)

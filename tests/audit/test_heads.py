@@ -8,7 +8,8 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.audit.test_verification import furnish, silent, tamper
+from tests.audit.test_verification import ALL, furnish, silent, tamper
+from tests.engines import on_sqlite
 from tests.personas import House, settings_in
 from webapp.audit.exporting import EVERY, ROWS, Heads
 from webapp.audit.heads import Head, current, line_of, parse_line, read_heads
@@ -16,7 +17,6 @@ from webapp.audit.verification import Verification, verify
 from webapp.chain import Event
 from webapp.command import DONE, REFUSED, Command
 from webapp.commands import execute
-from webapp.database import Writer
 from webapp.errors import ConfigurationError
 from webapp.store import open_store
 
@@ -36,8 +36,10 @@ async def verified(house: House, *heads: Head, since_head: bool = False) -> Veri
 
 
 async def more_rows(house: House, count: int) -> None:
-    for number in range(count):
-        await house.store.chain.append_and_commit(house.alice.actor, Event("image.create", "image", str(number), "an image"))
+    """More rows in the chain of what people do: on PostgreSQL that of hand-overs is another one."""
+    async with house.store.database.account(house.alice.account_id).transaction() as transaction:
+        for number in range(count):
+            await house.store.chain.append(transaction, house.alice.actor, Event("image.create", "image", str(number), "an image"))
 
 
 async def test_a_head_is_read_as_it_was_written_and_anybody_can_verify_its_signature(house: House, alice: httpx2.AsyncClient) -> None:
@@ -93,7 +95,7 @@ async def test_a_chain_that_was_written_anew_from_an_older_state_is_found(house:
     await more_rows(house, 3)
     head = await head_of(house)
     await tamper(house, "DELETE FROM audit_log WHERE seq > :rows", rows=rows)
-    house.store.chain._forget(Writer(0))  # as a new process, which goes on after what it finds
+    house.store.chain._heads.clear()  # as a new process, which goes on after what it finds
     house.clock.advance(1)  # the very same rows would be no loss
     await more_rows(house, 5)
     for since_head in (False, True):
@@ -124,7 +126,7 @@ async def test_heads_are_written_when_there_is_something_new(house: House, alice
     house.clock.advance(EVERY)
     await heads.write_if_due()
     assert len(sink.read_text().splitlines()) == 1, "nothing is new"
-    await house.store.chain.append_and_commit(house.alice.actor, Event("image.create", "image", "1", "an image"))
+    await more_rows(house, 1)
     await heads.write_if_due()
     assert len(sink.read_text().splitlines()) == 1, "a minute has not passed"
     house.clock.advance(EVERY)
@@ -217,3 +219,25 @@ async def test_heads_of_another_installation_are_refused(house: House, tmp_path:
         (tmp_path / "heads").write_text(line_of(await head_of(house), house.store.vault) + "\n")
         with pytest.raises(ConfigurationError, match="line 1 is of another installation"):
             read_heads(tmp_path / "heads", other.vault)
+
+
+async def names_no_row_that_was_never_written(house: House, sequence: str) -> None:
+    await more_rows(house, 3)
+    columns = ", ".join(column for column in ALL if column != "seq")
+    await tamper(house, f"INSERT INTO audit_log (seq, {columns}) SELECT {sequence}, {columns} FROM audit_log WHERE seq = 1")
+    await house.app.state.heads.write()
+    await tamper(house, "DELETE FROM audit_log WHERE seq > 1000")
+    await more_rows(house, 3)
+    await house.app.state.heads.write()
+    assert (await execute(house.store, Command("audit-verify"), os.getuid())).exit == DONE
+    assert read_heads(Path(house.settings.audit_heads), house.store.vault)[-1].chains[0].seq == 6
+
+
+async def test_no_head_names_a_row_that_was_never_written(house: House) -> None:
+    await names_no_row_that_was_never_written(house, "9000000000000000000")
+
+
+@on_sqlite  # which takes these for a number
+@pytest.mark.parametrize("sequence", ["'zzz'", "x'00'"])
+async def test_no_head_names_a_row_whose_number_is_none(house: House, sequence: str) -> None:
+    await names_no_row_that_was_never_written(house, sequence)

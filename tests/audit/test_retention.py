@@ -8,11 +8,14 @@ import pytest
 from tests.audit.test_heads import head_of, more_rows, verified
 from tests.audit.test_verification import furnish, silent, tamper
 from tests.personas import House
+from webapp import audit_commands
 from webapp.audit import retention
 from webapp.audit.retention import cut
+from webapp.audit.verification import verify
 from webapp.clock import DAY
 from webapp.command import DONE, REFUSED, Command
 from webapp.commands import execute
+from webapp.database import Database
 
 pytestmark = pytest.mark.anyio
 
@@ -40,9 +43,10 @@ async def test_old_rows_go_and_the_rest_is_whole(house: House, alice: httpx2.Asy
     )  # fmt: skip
     assert removed == old
     rows = await house.audit()
-    assert [row["seq"] for row in rows] == list(range(old + 1, old + 7))
-    assert rows[-1]["action"] == "audit.cut"
-    assert f"rows 1 to {old} of chain" in str(rows[-1]["detail"])
+    assert sorted(int(str(row["seq"])) for row in rows if row["action"] == "image.create") == list(range(old + 1, old + 6))
+    (told_of,) = (row for row in rows if row["action"] != "image.create")
+    assert told_of["action"] == "audit.cut"
+    assert f"rows 1 to {old} of chain" in str(told_of["detail"])
     assert told[-1] == (old, old)
     found = await verified(house)
     assert (found.rows, found.problems) == (6, ())
@@ -50,8 +54,10 @@ async def test_old_rows_go_and_the_rest_is_whole(house: House, alice: httpx2.Asy
     assert f"Rows up to {old:,} of chain" in found.notes[0]
     house.clock.advance(DAY)
     await more_rows(house, 1)
-    assert await cut_before(house, house.clock()) == 6
+    chains = len({row["chain"] for row in rows})
+    assert await cut_before(house, house.clock()) == 7 - chains, "each chain keeps its last row"
     assert (await verified(house)).problems == ()
+    assert await cut_before(house, house.clock()) == chains - 1, "the row about the first cut is not its chain's last any more"
     assert await cut_before(house, house.clock()) == 0, "nothing is old"
 
 
@@ -82,7 +88,7 @@ async def test_an_interrupted_cut_leaves_a_whole_log(house: House, alice: httpx2
     "tampering",
     [
         "UPDATE audit_cuts SET seq = seq + 3",
-        "UPDATE audit_cuts SET mac = x'00'",
+        "UPDATE audit_cuts SET mac = '0'",
         "UPDATE audit_cuts SET at = 1",
         "UPDATE audit_cuts SET signature = 'text'",
         "UPDATE audit_cuts SET chain = 'another'",
@@ -122,7 +128,7 @@ async def test_heads_of_before_a_cut_still_hold(house: House, alice: httpx2.Asyn
     await cut_before(house, house.clock() - DAY)
     assert (await verified(house, early)).problems == ()
     assert (await verified(house, early, late, since_head=True)).problems == ()
-    await tamper(house, "DELETE FROM audit_log WHERE seq > (SELECT min(seq) FROM audit_log)")
+    await tamper(house, "DELETE FROM audit_log WHERE seq > (SELECT min(l.seq) FROM audit_log l WHERE l.chain = audit_log.chain)")
     assert (await verified(house, early)).problems == ()
     assert len((await verified(house, early, late)).problems) == 1
 
@@ -148,3 +154,19 @@ async def test_it_refuses_to_cut_what_was_cut_off_at_the_end(house: House, alice
     await house.app.state.heads.write()
     await tamper(house, "DELETE FROM audit_log WHERE seq = (SELECT max(seq) FROM audit_log)")
     assert (await execute(house.store, Command("audit-cut", {"older_than": 7}), os.getuid())).exit == REFUSED
+
+
+async def test_young_rows_are_not_cut_though_somebody_made_them_old(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await more_rows(house, 20)
+    real = verify
+
+    async def verified_and_then_changed(database: Database, *arguments: object) -> object:
+        found = await real(database, *arguments)  # type: ignore[arg-type]  # as it is called
+        await tamper(house, "UPDATE audit_log SET at = 0 WHERE seq < 20")
+        return found
+
+    monkeypatch.setattr(audit_commands, "verify", verified_and_then_changed)
+    outcome = await execute(house.store, Command("audit-cut", {"older_than": 400}), os.getuid())
+    assert outcome.exit == REFUSED
+    assert "changed meanwhile" in outcome.stderr
+    assert len(await house.audit()) == 21

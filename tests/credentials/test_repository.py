@@ -25,16 +25,6 @@ async def row(house: House, credential_id: str) -> Mapping[str, object]:
     return dict(found)
 
 
-async def fill_the_disk(house: House) -> None:
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
-
-
-async def make_room(house: House) -> None:
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("DROP TRIGGER full")
-
-
 async def test_a_value_is_sealed_to_its_row_version_host_and_method(house: House) -> None:
     stored, _ = await house.store.credentials.add(house.alice.actor, FIELDS, Secret(CANARY.encode()))
     sealed = (await row(house, stored.id))["sealed"]
@@ -99,12 +89,12 @@ async def test_every_change_is_in_the_audit_log_without_the_value(house: House, 
 
 async def test_without_an_audit_row_nothing_is_stored_and_the_form_can_be_sent_again(house: House, alice: httpx2.AsyncClient) -> None:
     form = FORM | {"form_nonce": hidden((await alice.get("/registry-credentials/new")).text, "form_nonce")}
-    await fill_the_disk(house)
+    await house.refuse_writes()
     answer = await alice.post("/registry-credentials", data=form)
     assert answer.status_code >= 500
     assert found_in(answer.content, CANARY) == []
     assert await house.store.database.fetch_all("SELECT id FROM registry_credentials") == []
-    await make_room(house)
+    await house.take_writes()
     answer = await alice.post("/registry-credentials", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/registry-credentials"), "the nonce is not spent"
     assert [each["action"] for each in await house.audit()] == ["registry_credential.create"]
@@ -114,11 +104,11 @@ async def test_without_an_audit_row_nothing_is_stored_and_the_form_can_be_sent_a
 async def test_without_an_audit_row_nothing_is_changed_or_deleted(house: House, alice: httpx2.AsyncClient, path: str) -> None:
     credential_id = await store_credential(alice)
     before = await row(house, credential_id)
-    await fill_the_disk(house)
+    await house.refuse_writes()
     answer = await alice.post(f"/registry-credentials/{credential_id}{path}", data=FORM | {"name": "renamed"})
     assert answer.status_code >= 500
     assert await row(house, credential_id) == before
-    await make_room(house)
+    await house.take_writes()
     assert (await alice.post(f"/registry-credentials/{credential_id}{path}", data=FORM | {"name": "renamed"})).status_code == 303
 
 

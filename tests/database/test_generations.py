@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from webapp.clock import system_clock
+from tests.engines import Engine
 from webapp.database import Batch, Database
 from webapp.database.generations import QUIET, is_quiet
-from webapp.database.migrations import migrate
-from webapp.database.sqlite import url_of
 from webapp.provisioning import repository
 
 pytestmark = pytest.mark.anyio
@@ -94,9 +92,8 @@ def test_every_table_that_is_written_is_on_one_of_the_two_lists() -> None:
 
 
 @pytest.fixture
-async def database(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Database]:
-    opened = await Database.open(url_of(tmp_path / "store.sqlite3"))
-    await migrate(opened, system_clock)
+async def database(anyio_backend: str, engine: Engine) -> AsyncIterator[Database]:
+    opened = await Database.open(await engine.migrated_url())
     async with opened.transaction() as transaction:
         for account_id in ("alices", "charlies"):
             await transaction.execute(

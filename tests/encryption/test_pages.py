@@ -118,12 +118,10 @@ async def test_it_says_where_heads_go_and_when_they_do_not(house: House, alice: 
 
 async def test_what_was_wrapped_is_counted_once_also_when_it_cannot_be_noted(house: House, alice: httpx2.AsyncClient) -> None:
     await store_credential(alice)
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("CREATE TRIGGER full BEFORE UPDATE ON keyring BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    await house.refuse_writes("keyring", "UPDATE")
     with pytest.raises(Unavailable):
         await house.store.keys.note_wraps()
     assert (await house.store.keys.keys()).active.wraps == 0
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("DROP TRIGGER full")
+    await house.take_writes()
     await asyncio.gather(*(house.store.keys.note_wraps() for _ in range(5)))
     assert (await house.store.keys.keys()).active.wraps == 1

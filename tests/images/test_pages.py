@@ -206,8 +206,7 @@ async def test_every_change_is_in_the_audit_log(house: House, alice: httpx2.Asyn
 async def test_without_an_audit_row_nothing_is_changed(house: House, alice: httpx2.AsyncClient, path: str) -> None:
     image_id = await add_image(alice)
     before = await house.store.images.page(house.alice.actor)
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    await house.refuse_writes()
     answer = await alice.post("/images" + path.format(id=image_id), data=STORED | {"name": "another"})
     assert answer.status_code >= 500
     assert await house.store.images.page(house.alice.actor) == before

@@ -16,8 +16,6 @@ from webapp.provisioning.activity import Activity
 
 pytestmark = pytest.mark.anyio
 
-FULL = "CREATE TRIGGER full BEFORE UPDATE ON agent_activity BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-
 
 async def furnished(house: House, alice: httpx2.AsyncClient) -> tuple[str, str, str]:
     agent_id, token = await enrolled(house, alice)
@@ -95,12 +93,10 @@ async def test_a_credential_that_was_deleted_meanwhile_hurts_nobody(house: House
 async def test_what_cannot_be_written_stays_noted(house: House, alice: httpx2.AsyncClient) -> None:
     agent_id, token, credential = await furnished(house, alice)
     await provision(house, token)
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute(FULL)
+    await house.refuse_writes("agent_activity", "UPDATE")
     with pytest.raises(Unavailable):
         await noted(house).write()
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("DROP TRIGGER full")
+    await house.take_writes()
     await noted(house).write()
     assert await seen_and_used(house, agent_id, credential) == (house.clock(), house.clock())
 

@@ -5,6 +5,7 @@ import asyncio
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.markup import HTMX, says, summary
 from tests.personas import House
 from tests.provisioning.checking import CHECK, asked, furnished, stored, written
@@ -103,7 +104,6 @@ async def test_where_nothing_would_be_handed_over_nothing_is_asked(
 ) -> None:
     image, token = await furnished(house, alice, htpasswd_registry)
     async with house.store.database.transaction() as transaction:
-        await transaction.execute("PRAGMA defer_foreign_keys = ON")
         if reason == "no-image":
             await transaction.execute("UPDATE accounts SET default_image_id = NULL")
         elif reason == "host-mismatch":
@@ -184,6 +184,7 @@ async def test_a_clock_that_was_set_back_hides_no_later_check(
     assert checked.at == house.clock()
 
 
+@on_sqlite  # which takes a text for a number
 async def test_a_time_that_is_none_in_the_database_goes_with_the_next_check(
     house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, digest: str
 ) -> None:

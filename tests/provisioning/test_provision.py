@@ -135,14 +135,12 @@ async def test_a_credential_that_was_repointed_in_the_database_does_not_open(hou
 async def test_nothing_leaves_when_the_audit_row_cannot_be_written(house: House, alice: httpx2.AsyncClient) -> None:
     agent_id, token = await enrolled(house, alice)
     await choose(alice, agent_id, await add_image(alice, await store_credential(alice)))
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    await house.refuse_writes()
     answer = await provision(house, token)
     assert answer.status_code == 503
     assert "hunter2" not in answer.text
     assert int(answer.headers["retry-after"]) > 0
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("DROP TRIGGER full")
+    await house.take_writes()
     assert (await provision(house, token)).status_code == 200
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx2
 import pytest
 
+from tests.engines import on_postgresql, on_sqlite
 from tests.personas import House
 from tests.stories import add_image, bearer, bootstrap_token, enroll, enrolled, provision, store_credential
 from webapp.clock import SECOND
@@ -34,6 +35,7 @@ async def agent_with_credential(house: House, alice: httpx2.AsyncClient) -> tupl
     return agent_id, token
 
 
+@on_sqlite  # where it waits for whoever writes; on PostgreSQL it is served as it was before, or sees the change
 @pytest.mark.parametrize(
     ("sql", "status"),
     [
@@ -58,6 +60,16 @@ async def test_it_sees_what_was_committed_before_its_own_row(house: House, alice
         assert "hunter2" not in answer.text
     else:
         assert [row["object_name"] for row in released] == ["renamed"]
+
+
+@on_postgresql  # where nobody waits for whoever writes
+async def test_it_waits_for_no_change_that_is_not_committed_and_sees_it_afterwards(house: House, alice: httpx2.AsyncClient) -> None:
+    _, token = await agent_with_credential(house, alice)
+    assert (await provision(house, token)).status_code == 200
+    async with house.store.database.account(house.alice.account_id).transaction() as transaction:
+        await transaction.execute("UPDATE agents SET revoked_at = 1 WHERE account_id = :account_id")
+        assert (await provision(house, token)).status_code == 200
+    assert (await provision(house, token)).status_code == 401
 
 
 async def test_a_machine_that_enrolled_again_has_ended_its_old_token(house: House, alice: httpx2.AsyncClient) -> None:

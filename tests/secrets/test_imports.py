@@ -6,6 +6,7 @@ import re
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import House
 from tests.real.canary import CANARY, found_in
 from tests.stories import id_in_list
@@ -40,19 +41,27 @@ async def test_a_preview_stores_nothing_and_shows_no_value(house: House, alice: 
     assert said(page) == "1 new secret, 1 replaced, 3 refused."
     assert found_in(page.encode()) == []
     assert await names(house) == ["OLD"]
-    stored = b"".join(path.read_bytes() for path in house.settings.data_dir.iterdir() if path.is_file())
-    assert found_in(stored) == [], "what waits for its import is sealed"
+    assert found_in(house.on_disk()) == [], "what waits for its import is sealed"
 
 
-@pytest.mark.parametrize("change", ["sealed = zeroblob(400)", "sealed = 1", "sealed = 'x'"])
-async def test_an_import_that_somebody_tampered_with_is_gone(house: House, alice: httpx2.AsyncClient, change: str) -> None:
+async def is_gone_with(house: House, alice: httpx2.AsyncClient, sealed: object) -> None:
     _, action = await previewed(alice, "NEW=1\n")
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute(f"UPDATE env_imports SET {change}")
+    await house.tamper("UPDATE env_imports SET sealed = :sealed", sealed=sealed)
     answer = await alice.post(action)
     assert answer.status_code == 404
     assert "This import is not there any more" in answer.text
     assert await names(house) == []
+
+
+@pytest.mark.parametrize("sealed", [bytes(400), b"x"], ids=["zeroes", "short"])
+async def test_an_import_that_somebody_tampered_with_is_gone(house: House, alice: httpx2.AsyncClient, sealed: bytes) -> None:
+    await is_gone_with(house, alice, sealed)
+
+
+@on_sqlite  # which takes a value of another type
+@pytest.mark.parametrize("sealed", [1, "x"])
+async def test_an_import_that_is_not_even_bytes_is_gone(house: House, alice: httpx2.AsyncClient, sealed: object) -> None:
+    await is_gone_with(house, alice, sealed)
 
 
 async def test_an_import_stores_all_of_it_in_one_go(house: House, alice: httpx2.AsyncClient) -> None:

@@ -118,13 +118,11 @@ async def test_many_at_the_same_time_are_one_row(house: House, denials: Denials)
 
 
 async def test_a_row_that_could_not_be_written_is_written_for_the_next(house: House, denials: Denials, timers: Timers) -> None:
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    await house.refuse_writes()
     for _ in range(2):
         with pytest.raises(Unavailable):
             await denials.known(agent(house), refusal())
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("DROP TRIGGER full")
+    await house.take_writes()
     await denials.known(agent(house), refusal())
     assert await details(house) == ["the token is revoked"]
     await denials.close()
@@ -135,8 +133,7 @@ async def test_a_summary_that_cannot_be_written_breaks_nothing(
 ) -> None:
     for _ in range(2):
         await denials.known(agent(house), refusal())
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    await house.refuse_writes()
     await timers.pass_by()
     await denials.close()
     assert "a summary of refusals could not be written" in caplog.text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
-from webapp.database import AccountTransaction, Batch, Database, Row
+from webapp.database import AccountDatabase, AccountTransaction, Batch, Database, Row
 from webapp.errors import Conflict, Invalid, NotFound
 from webapp.ids import new_id
 from webapp.nonce import spend_nonce
@@ -77,13 +77,8 @@ class NamedValueRepository:
 
     async def existing(self, actor: Actor, name_keys: Collection[str]) -> dict[str, NamedValue]:
         """Those with these keys, by key."""
-        found: dict[str, NamedValue] = {}
-        account, keys = self._database.account(actor.account_id), list(name_keys)
-        for start in range(0, len(keys), 500):
-            binds = {f"key_{number}": key for number, key in enumerate(keys[start : start + 500])}
-            rows = await account.fetch_all(f"{self._select} AND v.name_key IN ({', '.join(':' + bind for bind in binds)})", binds)
-            found |= {row["name_key"]: _named_value(row) for row in rows}
-        return found
+        rows = await self._rows(self._database.account(actor.account_id), name_keys)
+        return {key: _named_value(row) for key, row in rows.items()}
 
     async def add(self, actor: Actor, fields: ValueFields, value: Secret, nonce: str = "") -> tuple[NamedValue, bool]:
         """Store one; returns it, and whether it is new: a nonce that was spent leads to the one that it made.
@@ -125,8 +120,9 @@ class NamedValueRepository:
 
         Raises Conflict when one was made, changed or deleted since the import looked: then nothing of it is stored.
         """
+        rows = await self._rows(transaction, [entry.fields.name_key for entry in entries])
         for entry in entries:
-            row = await transaction.fetch_one(f"{self._select} AND v.name_key = :key", {"key": entry.fields.name_key})
+            row = rows.get(entry.fields.name_key)
             if (None if row is None else (row["id"], row["version"])) != entry.replaces:
                 raise Conflict(f"The {self.kind.noun} {entry.fields.name} was changed meanwhile. Look at the new preview.", "import-stale")
             if row is None:
@@ -158,6 +154,15 @@ class NamedValueRepository:
         if reading.secret_version is None:
             return Secret(reading.stored)
         return self._vault.open(reading.stored, seal_context(account_id, reading.id, reading.secret_version))
+
+    async def _rows(self, account: AccountDatabase | AccountTransaction, name_keys: Collection[str]) -> dict[str, Row]:
+        found: dict[str, Row] = {}
+        keys = list(name_keys)
+        for start in range(0, len(keys), 500):
+            binds = {f"key_{number}": key for number, key in enumerate(keys[start : start + 500])}
+            rows = await account.fetch_all(f"{self._select} AND v.name_key IN ({', '.join(':' + bind for bind in binds)})", binds)
+            found |= {row["name_key"]: row for row in rows}
+        return found
 
     async def _insert(self, transaction: AccountTransaction, actor: Actor, record_id: str, fields: ValueFields, value: Secret) -> None:
         now = self._clock()
