@@ -18,11 +18,15 @@ from bench.load import Measured, wrk
 from bench.pages import pages
 from bench.report import Facts, write
 from bench.servers import openbao, ours, uvicorn_app
+from tests.real.postgresql import postgresql_cluster
 from webapp.settings import Settings
 
 PATH = "/api/v1/provision"
 STAMPEDE_SECONDS = 1
 """As long as there are agents that have not asked yet, with room to spare."""
+MANY, WITH_MANY = 256, ("bare", "postgresql1", "postgresql4")
+"""Connections with which several processes have as much to do each as one has with 64, and whom that is asked of."""
+
 Results = dict[str, list[Measured]]
 
 
@@ -52,9 +56,9 @@ def main() -> None:
     write(results, options.rounds, facts)
 
 
-def _store(folder: Path, name: str, agents: int) -> tuple[dict[str, str], Path]:
+def _store(folder: Path, name: str, agents: int, **more: str) -> tuple[dict[str, str], Path]:
     """A furnished store: its settings, and the file with the agents' tokens."""
-    environ = {"WEBAPP_DATA_DIR": str(folder / name)}
+    environ = {"WEBAPP_DATA_DIR": str(folder / name), **more}
     print(f"furnishing {name}: {agents:,} agents, images and credentials", flush=True)
     furnish(Settings.from_environ(environ), agents, folder / f"{name}.tokens")
     return environ, folder / f"{name}.tokens"
@@ -70,17 +74,26 @@ def _side_by_side(folder: Path, options: argparse.Namespace) -> Results:
             "bare": stack.enter_context(uvicorn_app("bare_app", {}, folder)).url,
             "naive": stack.enter_context(uvicorn_app("naive_app", naive_environ, folder)).url,
         }
+        cluster = stack.enter_context(postgresql_cluster(on_disk=True))
+        shared, shared_tokens = _store(folder, "shared", options.agents, WEBAPP_DATABASE_URL=cluster.url(cluster.new_database()))
+        for processes in (1, 4):
+            (folder / f"processes{processes}").mkdir()
+            running = ours({**shared, "WEBAPP_PROCESSES": str(processes)}, folder / f"processes{processes}")
+            addresses[f"postgresql{processes}"] = stack.enter_context(running).url
         bao, token = stack.enter_context(openbao(folder / "openbao"))
         (folder / "bao.token").write_text(token + "\n")
-        systems = {name: Asked(url + PATH, naive_tokens if name == "naive" else tokens) for name, url in addresses.items()}
+        values = {"naive": naive_tokens, "postgresql1": shared_tokens, "postgresql4": shared_tokens}
+        systems = {name: Asked(url + PATH, values.get(name, tokens)) for name, url in addresses.items()}
         systems["openbao"] = Asked(bao.url + "/v1/secret/data/one", folder / "bao.token", "X-Vault-Token", "")
         for asked in systems.values():  # each warm, and each agent's first use written down
             _ask(asked, 64, 3)
-        for connections, number in product((64, 32), range(options.rounds)):
+        for connections, number in product((64, 32, MANY), range(options.rounds)):
             for name, asked in systems.items():
+                if connections == MANY and name not in WITH_MANY:
+                    continue
                 found = _ask(asked, connections, options.seconds)
                 results[f"{name} {connections}"].append(found)
-                print(f"{connections} connections, round {number + 1}: {name:8} {found.rate:9,.0f}/s  p99 {found.p99:8.1f} ms", flush=True)
+                print(f"{connections} connections, round {number + 1}: {name:11} {found.rate:9,.0f}/s  p99 {found.p99:8.1f} ms", flush=True)
     return results
 
 

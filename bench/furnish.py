@@ -45,7 +45,7 @@ def furnish(settings: Settings, agents: int, tokens_file: Path) -> None:
 
 
 async def _furnish(settings: Settings, agents: int, tokens_file: Path) -> None:
-    async with open_store(settings, first=True) as store:
+    async with open_store(settings, first=True, patience=True) as store:
         nobody = Actor("", "command_line", "0", "bench")
         member = await store.accounts.create_admin(nobody, EMAIL, Secret(PASSWORD.encode()))
         actor = Actor(member.account_id, "member", member.id, member.email)

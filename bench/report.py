@@ -15,7 +15,8 @@ FOLDER = Path(__file__).parent / "results"
 
 NOTES = """\
 What each one does for a request: *ours* checks the token's MAC, makes sure that the sealed rows that it keeps are the latest or reads them
-in one join, writes and syncs an audit row with its MAC, opens the credential, and logs a line; all security headers are on. *Bare* is a
+in one join, writes and syncs an audit row with its MAC, opens the credential, and logs a line; all security headers are on. *postgresql1*
+and *postgresql4* are the same program with one process and with four, on PostgreSQL on the same machine and disk. *Bare* is a
 Starlette route that answers the same document and does nothing else. *OpenBao* is OpenBao 2 with raft and a file audit device (which it
 writes and does not sync), on all cores, reading one KV v2 secret with one token. *Naive* is `databases` as its README shows, on the same
 store. All ran on one machine with two cores that they shared with the client (wrk, one thread), in turn; medians of the rounds. Before the
@@ -46,6 +47,12 @@ def ratios(results: Mapping[str, Sequence[Measured]]) -> dict[str, float]:
         "openbao_throughput": rate("ours 64") / rate("openbao 64"),
         "openbao_p99": p99("ours 64") / p99("openbao 64"),
         "naive": rate("ours 64") / rate("naive 64"),
+        "postgresql_bare_starlette": rate("postgresql1 64") / rate("bare 64"),
+        "postgresql_openbao_throughput": rate("postgresql1 64") / rate("openbao 64"),
+        "postgresql_openbao_p99": p99("postgresql1 64") / p99("openbao 64"),
+        "postgresql_4_processes": rate("postgresql4 64") / rate("postgresql1 64"),
+        "postgresql_4_processes_many": rate("postgresql4 256") / rate("postgresql1 256"),
+        "postgresql_4_processes_openbao": rate("postgresql4 64") / rate("openbao 64"),
         "stampede": rate("ours stampede") / rate("bare stampede"),
     }
     if "many hot" in results:
@@ -108,7 +115,7 @@ def _chart(results: Mapping[str, Sequence[Measured]]) -> str:
             (median(one.rate for one in results[f"{name} {connections}"]), median(one.p99 for one in results[f"{name} {connections}"]))
             for connections in (32, 64)
         ]
-        for name in ("bare", "ours", "openbao", "naive")
+        for name in ("bare", "ours", "postgresql1", "openbao", "naive")
     }
     rates, waits = zip(*(point for line in points.values() for point in line), strict=True)
     low, high = log10(min(rates)) - 0.2, log10(max(rates)) + 0.2
@@ -118,11 +125,17 @@ def _chart(results: Mapping[str, Sequence[Measured]]) -> str:
         x = edge + (log10(rate) - low) / (high - low) * (width - 2 * edge)
         return x, height - edge - (log10(wait) - bottom) / (top - bottom) * (height - 2 * edge)
 
-    colours = {"bare": "#77837c", "ours": "#155f4b", "openbao": "#825600", "naive": "#a3231a"}
-    labels = {"bare": "bare Starlette", "ours": "registry-credentials", "openbao": "OpenBao", "naive": "databases, as its README shows"}
+    colours = {"bare": "#77837c", "ours": "#155f4b", "postgresql1": "#336791", "openbao": "#825600", "naive": "#a3231a"}
+    labels = {
+        "bare": "bare Starlette",
+        "ours": "registry-credentials",
+        "postgresql1": "on PostgreSQL",
+        "openbao": "OpenBao",
+        "naive": "databases, as its README shows",
+    }
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-        "<title>Throughput against latency of four systems</title>",
+        "<title>Throughput against latency of five systems</title>",
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
         f'<path d="M{edge} {edge / 2}V{height - edge}H{width - edge / 2}" fill="none" stroke="#14201b"/>',
         f'<text x="{width - edge / 2}" y="{height - edge + 34}" text-anchor="end">requests a second (log)</text>',

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from tests.real.process import free_port
 
 START_SECONDS = 20
 STOP_SECONDS = 10
+
+PROGRAM = ("-m", "webapp")
 
 SETUP_LINK = re.compile(r"http://\S+/setup\?token=\S+")
 
@@ -67,8 +69,11 @@ def run(environ: dict[str, str], *arguments: str, text: str = "", timeout: int =
 
 
 @contextmanager
-def serve(folder: Path, **more: str) -> Iterator[Server]:
-    """Serve a fresh store in this folder, or in the database that is named, on a free port of 127.0.0.1, until the block ends."""
+def serve(folder: Path, *, program: Sequence[str] = PROGRAM, **more: str) -> Iterator[Server]:
+    """Serve a fresh store in this folder, or in the database that is named, on a free port of 127.0.0.1, until the block ends.
+
+    `program` is what Python runs: this tree's, or another one's, which begins nothing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WEBAPP_")}
@@ -79,13 +84,11 @@ def serve(folder: Path, **more: str) -> Iterator[Server]:
         "PYTHONUNBUFFERED": "1",
         **more,
     }
-    if "WEBAPP_DATABASE_URL" in more:
+    if "WEBAPP_DATABASE_URL" in more and program is PROGRAM:
         made = run(environ, "init")
         assert made.returncode == 0, made.stderr
     with (folder / "output").open("wb") as output, (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "webapp", "serve"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=environ
-        )
+        process = subprocess.Popen([sys.executable, *program, "serve"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=environ)
     server = Server(f"http://127.0.0.1:{port}", folder, environ, process)
     try:
         _wait(server)

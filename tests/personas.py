@@ -16,6 +16,7 @@ from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
 from tests.engines import Engine
+from webapp import keyring_watch
 from webapp.accounts.member import member_mac
 from webapp.actor import Actor
 from webapp.app import create_app
@@ -167,8 +168,11 @@ def house_environ() -> dict[str, str]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path, anyio_backend: str, engine: Engine, house_environ: dict[str, str]) -> AsyncIterator[House]:
+async def house(
+    tmp_path: Path, anyio_backend: str, engine: Engine, house_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[House]:
     """The application, running, with alice, bob and charlie in it."""
+    monkeypatch.setattr(keyring_watch, "SETTLED", 0.0)  # no other process is there, for which a rotation would wait
     clock = TestClock()
     acme, other = new_id(), new_id()
     async with AsyncExitStack() as stack:

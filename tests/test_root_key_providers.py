@@ -19,8 +19,9 @@ from webapp.command import DONE, Command
 from webapp.commands import execute
 from webapp.database import Row, inspect
 from webapp.errors import ConfigurationError, Unavailable
+from webapp.keyring_watch import ROOT_KEYS_SQL
 from webapp.settings import Settings
-from webapp.store import ROOT_KEYS_SQL, open_store
+from webapp.store import open_store
 from webapp.vault import current_root_key
 
 pytestmark = pytest.mark.anyio

@@ -18,9 +18,10 @@ from webapp.command import DONE, REFUSED, Command
 from webapp.commands import execute
 from webapp.database import Row
 from webapp.errors import ConfigurationError, Conflict, Unavailable
+from webapp.keyring_watch import KEYRING_SQL
 from webapp.rotation import rewrap_root, rotate
 from webapp.sealed_values import SEALED_TABLES, SealedTable
-from webapp.store import KEYRING_SQL, Store, open_store
+from webapp.store import Store, open_store
 from webapp.vault import Sealed, key_id
 
 pytestmark = pytest.mark.anyio

@@ -1,7 +1,8 @@
 """`registry-credentials audit verify` and `audit cut`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from webapp.actor import Actor
@@ -15,6 +16,9 @@ from webapp.store import Store
 _one_at_a_time = asyncio.Lock()
 """A log that is cut while it is verified would seem to lack rows."""
 
+ALONE = "the audit log is verified or cut"
+"""What one process does at a time."""
+
 _CHANGED = "Somebody has changed the log, or the database is damaged."
 
 
@@ -23,7 +27,7 @@ async def audit_verify(store: Store, command: Command, actor: Actor, progress: P
     heads, since = await _heads(store, str(command.arguments.get("heads", ""))), bool(command.arguments.get("since_head"))
     if since and not heads:
         raise Refusal("There is no head to begin at. Name a file with heads: --heads FILE.")
-    async with _one_at_a_time:
+    async with _alone(store):
         found = await verify(store.database, store.vault, progress, heads, since_head=since)
     told = [*(f"Chain {chain}." for chain in found.chains), *found.notes]
     if found.problems:
@@ -36,11 +40,20 @@ async def audit_verify(store: Store, command: Command, actor: Actor, progress: P
     return Outcome(DONE, lines(*told))
 
 
+@asynccontextmanager
+async def _alone(store: Store) -> AsyncIterator[None]:
+    """Wait for who verifies or cuts the log in this process. Raises Refusal while another process does."""
+    async with _one_at_a_time, store.database.exclusively(ALONE) as alone:
+        if not alone:
+            raise Refusal("Another process verifies or cuts the audit log just now. Try again when it has ended.")
+        yield
+
+
 async def audit_cut(store: Store, command: Command, actor: Actor, progress: Progress) -> Outcome:
     """Remove the rows of before a day, when the log is whole."""
     days = int(command.arguments["older_than"])
     before = store.clock() - days * DAY
-    async with _one_at_a_time:
+    async with _alone(store):
         found = await verify(store.database, store.vault, unseen, await _heads(store, ""))
         if found.problems:
             raise Refusal(f"{found.problems[0]} {_CHANGED} So nothing was removed: run audit verify.")

@@ -15,8 +15,9 @@ from webapp.database import is_postgresql
 from webapp.database.copies import copy_into, put_in_place
 from webapp.database.space import LEAST_FREE
 from webapp.database.sqlite import path_of
+from webapp.keyring_watch import KEYRING_SQL
 from webapp.names import printable
-from webapp.store import KEYRING_SQL, Store
+from webapp.store import Store
 from webapp.vault import Place, expected_fingerprint, place_of
 
 

@@ -33,7 +33,7 @@ async def check_store(database: Database, vault: Vault, progress: Progress = uns
             if done % _PAGE == 0:
                 progress(min(done, total), total)
             try:
-                vault.open(row["sealed"], table.place(row))
+                await vault.opened(row["sealed"], table.place(row))
                 if key_id(row["sealed"]) != row["kek_id"]:
                     raise SealBroken("it is filed under another key than it is sealed with")
                 opened += 1

@@ -12,6 +12,7 @@ from webapp.clock import DAY, HOUR, MINUTE
 from webapp.errors import AppError, ConfigurationError
 from webapp.kms_key import is_kms_key
 from webapp.names import printable
+from webapp.setting_values import parse_database_url
 from webapp.settings import VARIABLES, Settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ def parse_days(text: str) -> int:
     if (found := re.fullmatch(r"([0-9]{1,5})d", text, re.ASCII)) and int(found[1]) >= 1:
         return int(found[1])
     raise argparse.ArgumentTypeError("write a number of days with d behind it, from 1d on, such as 400d")
+
+
+def _database_url(text: str) -> str:
+    try:
+        return parse_database_url(text)
+    except ValueError as error:  # argparse would quote the text, which may hold a password
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -144,6 +152,16 @@ def _parser() -> argparse.ArgumentParser:
         help="keep: all agents of the backup stay enrolled, also those that were revoked after it was made; end: all are revoked",
     )
     restore.add_argument("--replace", action="store_true", help="put a store that is there aside, under another name")
+    copy = command(
+        "copy",
+        _copy,
+        "move the store from SQLite to PostgreSQL; the server has to be stopped",
+        "All of it is copied, sealed as it is, or nothing. The SQLite file stays as it is. The root key is not needed.",
+    )
+    copy.add_argument("--from", dest="source", type=_database_url, metavar="URL", help="sqlite:///PATH (the store's own)")
+    target = copy.add_mutually_exclusive_group()
+    target.add_argument("--to", type=_database_url, metavar="URL", help="postgresql://… (WEBAPP_DATABASE_URL); others may see it in ps")
+    target.add_argument("--to-file", metavar="FILE", help="a file with that URL in it, so that its password is in no list of processes")
     audit = commands.add_parser("audit", help="verify the audit log", description="The audit log.", allow_abbrev=False)
     subcommands = audit.add_subparsers(dest="audit_command", required=True, metavar="COMMAND")
     verify = subcommands.add_parser(
@@ -222,6 +240,12 @@ def _restore(settings: Settings, options: argparse.Namespace) -> int:
         _say("--agents end: all agents are revoked, and have to enrol again.")
         return 2
     return _printed(restore_command_line(settings, options.file, options.agents, replace_store=options.replace))
+
+
+def _copy(settings: Settings, options: argparse.Namespace) -> int:
+    from webapp.copy_command import copy_command_line  # noqa: PLC0415  for a quick --help
+
+    return _printed(copy_command_line(settings, options.source, options.to, options.to_file))
 
 
 def _rewrap_root(settings: Settings, options: argparse.Namespace) -> int:

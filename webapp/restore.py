@@ -29,9 +29,10 @@ from webapp.database.lock import store_lock
 from webapp.database.sqlite import path_of, url_of
 from webapp.errors import ConfigurationError, StoreLocked
 from webapp.ids import new_id
+from webapp.keyring_watch import KEYRING_SQL
 from webapp.names import printable
 from webapp.settings import Settings
-from webapp.store import KEYRING_SQL, Store, open_locked_store, open_store
+from webapp.store import Store, open_locked_store, open_store
 from webapp.terminal import begin_command, progress_shown
 
 AGENTS = {

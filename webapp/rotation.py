@@ -15,15 +15,15 @@ from webapp.chain import Event
 from webapp.command import Progress
 from webapp.database import Batch, Row
 from webapp.errors import Conflict
+from webapp.keyring_watch import KEYRING_SQL, root_key_now, settled
 from webapp.names import printable
 from webapp.sealed_values import SEALED_TABLES, SealedTable
-from webapp.store import KEYRING_SQL, ROOT_KEYS_SQL, Store, keep_wrapped
+from webapp.store import Store, keep_wrapped
 from webapp.vault import (
     Place,
     RootKey,
     SealBroken,
     Sealed,
-    current_root_key,
     new_root_key,
     next_kek,
     open_keyring,
@@ -47,7 +47,8 @@ _STATE = "UPDATE keyring SET state = :state WHERE id = :id AND purpose = 'kek' A
 
 _REWRAPPED = "UPDATE keyring SET wrapped = :wrapped, root_fingerprint = :root_fingerprint WHERE id = :id"
 
-_rotating = asyncio.Lock()
+_CHANGE = "the keyring is changed"
+"""What one process does at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,17 @@ async def rotate(store: Store, actor: Actor, progress: Progress) -> Rotation:
 
     Raises Conflict while another one runs, ConfigurationError when the root key cannot be read, Unavailable.
     """
-    if _rotating.locked():
-        raise Conflict("A rotation is running already.", "rotation-running")
-    async with _rotating:
+    async with store.database.exclusively(_CHANGE) as alone:
+        if not alone:
+            raise _running()
         rows = await store.database.fetch_all(KEYRING_SQL)
         resumed = any(row["state"] == "retiring" for row in rows)
+        if store.vault.active_kek not in [row["id"] for row in rows if row["state"] == "active"]:
+            # Another process has made the key; or it was committed here, and the answer to that was an error: the old one seals still.
+            store.vault.use(open_keyring(rows, await _root_key(store, rows), store.vault.instance_id))
         if not resumed:
             await _begin(store, actor, rows)
-        elif store.vault.active_kek not in [row["id"] for row in rows if row["state"] == "active"]:
-            # Its key was committed, and the answer to that was an error: here the old one seals still.
-            store.vault.use(open_keyring(rows, await _current_root_key(store, rows), store.vault.instance_id))
+        await settled(store.database)
         # Of every other key: a form may have sealed with the old one a moment before, and be written a moment later.
         others = sorted(store.vault.keks - {store.vault.active_kek})
         total = sum([await _count(store, table, old) for old in others for table in SEALED_TABLES])
@@ -93,14 +95,19 @@ async def rotate(store: Store, actor: Actor, progress: Progress) -> Rotation:
         return Rotation(store.vault.active_kek, resumed, done, tuple(retired), tuple(broken))
 
 
+def _running() -> Conflict:
+    return Conflict("A rotation, or a change of the root key, is running already. Wait until it has ended.", "rotation-running")
+
+
 async def _begin(store: Store, actor: Actor, rows: list[Row]) -> None:
     """Make a new KEK the one that seals."""
-    root = await _current_root_key(store, rows)
+    root = await _root_key(store, rows)
     before, row = store.vault.active_kek, next_kek(rows, root, store.vault.instance_id, store.clock())
     open_keyring([*rows, row], root, store.vault.instance_id)  # raises when another root key is found by now
     async with store.database.transaction() as transaction:
+        if await transaction.fetch_one(f"{_STATE} RETURNING id", {"id": before, "state": "retiring", "before": "active"}) is None:
+            raise _running()
         await transaction.execute(_INSERT, row)
-        await transaction.execute(_STATE, {"id": before, "state": "retiring", "before": "active"})
         detail = f"it seals from now on, in place of key {before}"
         await store.chain.append(transaction, actor, Event("key.rotate", "key", str(row["id"]), f"key {row['id']}", detail=detail))
     store.vault.use(open_keyring(await store.database.fetch_all(KEYRING_SQL), root, store.vault.instance_id))
@@ -166,8 +173,11 @@ async def rewrap_root(store: Store, actor: Actor, place: Place) -> RootKey:
     """
     if isinstance(place, Path) and store.settings.root_key is None and place.resolve() == store.settings.root_key_file.resolve():
         raise Conflict(f"{place} is the root key's file now. Name another file for the new root key.", "same-root-key")
-    async with _rotating:
-        root = await _current_root_key(store, await store.database.fetch_all(KEYRING_SQL))
+    async with store.database.exclusively(_CHANGE) as alone:
+        if not alone:
+            raise _running()
+        rows = await store.database.fetch_all(KEYRING_SQL)
+        root = await _root_key(store, rows)
         new = await asyncio.to_thread(new_root_key, store.settings, place, store.vault.instance_id)
         async with store.database.transaction() as transaction:
             rows = await transaction.fetch_all(KEYRING_SQL)
@@ -183,7 +193,5 @@ async def rewrap_root(store: Store, actor: Actor, place: Place) -> RootKey:
     return new.root
 
 
-async def _current_root_key(store: Store, keyring: list[Row]) -> RootKey:
-    """The root key of this keyring, from where the settings say; a KMS may take some seconds, in which the server goes on."""
-    wrapped = await store.database.fetch_all(ROOT_KEYS_SQL)
-    return await asyncio.to_thread(current_root_key, store.settings, keyring, wrapped, store.vault.instance_id)
+async def _root_key(store: Store, keyring: list[Row]) -> RootKey:
+    return await root_key_now(store.settings, store.database, keyring, store.vault.instance_id)

@@ -153,6 +153,11 @@ class Settings:
         settings.transit_token()  # one that cannot be read is said now
         return settings
 
+    @property
+    def own_file_url(self) -> str:
+        """The database URL of the data directory's own file, which may not be there."""
+        return sqlite_url(self.data_dir / _DATABASE_FILE)
+
     def make_data_dir(self) -> None:
         """Make the data directory, for this user only. Raises ConfigurationError."""
         try:

@@ -19,7 +19,7 @@ from webapp.clock import Clock, system_clock
 from webapp.command import Progress, unseen
 from webapp.credentials.repository import CredentialRepository
 from webapp.credentials.sign_ins import SignIns, minter
-from webapp.database import Database, Transaction, inspect, is_postgresql
+from webapp.database import Database, Row, Transaction, inspect, is_postgresql
 from webapp.database.lock import store_lock
 from webapp.database.migrations import VERSIONS_SQL, may_be_ahead, migrate, refuse_newer
 from webapp.encryption.repository import KeyRepository
@@ -27,6 +27,7 @@ from webapp.errors import ConfigurationError
 from webapp.ids import new_id
 from webapp.images.official import load_official_images
 from webapp.images.repository import ImageRepository
+from webapp.keyring_watch import KEYRING_SQL, ROOT_KEYS_SQL, kept_up_to_date
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.sealed_values import SEALED_TABLES
 from webapp.secrets.imports import ImportRepository
@@ -46,8 +47,6 @@ from webapp.vault import (
     place_of,
 )
 
-KEYRING_SQL = "SELECT id, purpose, state, wrapped, check_value, root_fingerprint, created_at FROM keyring ORDER BY id"
-ROOT_KEYS_SQL = "SELECT fingerprint, provider, wrapped FROM root_keys"
 _INSTALLATION_SQL = "SELECT id FROM installation"
 _CHAIN_SQL = "SELECT audit_chain FROM installation"
 
@@ -129,26 +128,27 @@ async def open_locked_store(
         sign_ins = SignIns(database, vault, chain, clock, minter(settings, clock))
         imports = ImportRepository(database, vault, clock)
         await imports.forget_expired()
-        yield Store(
-            settings=settings,
-            database=database,
-            vault=vault,
-            chain=chain,
-            clock=clock,
-            accounts=AccountRepository(database, vault, chain, clock),
-            credentials=CredentialRepository(database, vault, chain, clock),
-            sign_ins=sign_ins,
-            secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
-            variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
-            imports=imports,
-            images=ImageRepository(database, vault, chain, clock),
-            agents=AgentRepository(database, vault, chain, clock),
-            bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
-            enrolment=Enrolment(database, vault, chain, clock),
-            audit=AuditRepository(database, vault, chain, clock),
-            provisions=ProvisionRepository(database, vault, chain, clock, sign_ins.tokens),
-            keys=KeyRepository(database, vault, clock, [table.table for table in SEALED_TABLES]),
-        )
+        async with kept_up_to_date(settings, database, vault):
+            yield Store(
+                settings=settings,
+                database=database,
+                vault=vault,
+                chain=chain,
+                clock=clock,
+                accounts=AccountRepository(database, vault, chain, clock),
+                credentials=CredentialRepository(database, vault, chain, clock),
+                sign_ins=sign_ins,
+                secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
+                variables=NamedValueRepository(VARIABLE, database, vault, chain, clock),
+                imports=imports,
+                images=ImageRepository(database, vault, chain, clock),
+                agents=AgentRepository(database, vault, chain, clock),
+                bootstrap_tokens=BootstrapTokenRepository(database, vault, chain, clock),
+                enrolment=Enrolment(database, vault, chain, clock),
+                audit=AuditRepository(database, vault, chain, clock),
+                provisions=ProvisionRepository(database, vault, chain, clock, sign_ins.tokens),
+                keys=KeyRepository(database, vault, clock, [table.table for table in SEALED_TABLES]),
+            )
     finally:
         if sign_ins is not None:
             await sign_ins.close()
@@ -169,8 +169,10 @@ def _root_key(settings: Settings, notices: Callable[[str], None], *, first: bool
 
     A root key is made only when there is no keyring at all.
     """
-    found = inspect(settings.database_url, (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL, ROOT_KEYS_SQL))
-    installation, keyring, versions, wrapped = found if found is not None else ([], [], [], [])
+    installation, keyring, versions, wrapped = _inspected(settings)
+    if bool(keyring) != bool(installation):
+        # They are read one after the other, and another process may have written both in between.
+        installation, keyring, versions, wrapped = _inspected(settings)
     refuse_newer([int(row["number"]) for row in versions], ahead=may_be_ahead(settings.database_url))
     if keyring or installation:
         if not (keyring and installation):  # they are written in one transaction
@@ -196,6 +198,11 @@ def _root_key(settings: Settings, notices: Callable[[str], None], *, first: bool
         notices(f"{'Made a root key' if new.made else 'Took the root key that is there'}: {which}")
         notices("Keep a copy of it away from this machine: without it nothing that is stored here can be opened.")
     return _Opened(new.root, instance_id, new)
+
+
+def _inspected(settings: Settings) -> list[list[Row]]:
+    statements = (_INSTALLATION_SQL, KEYRING_SQL, VERSIONS_SQL, ROOT_KEYS_SQL)
+    return inspect(settings.database_url, statements) or [[] for _ in statements]
 
 
 async def _begin(database: Database, new: NewRootKey, instance_id: str, now: int) -> None:

@@ -42,12 +42,16 @@ async def look_into(store: Store, handed: Iterable[str]) -> list[str]:
     verified = await verify(store.database, store.vault, lambda done, total: None)
     checked = await store.check()
     found = [*verified.problems] + ([] if checked.ok else list(checked.lines))
-    places = {place_of(provision_id): provision_id for provision_id in handed}
+    places: dict[tuple[int, int], list[str]] = {}  # two that stand in two chains may have the same time and number
+    for provision_id in handed:
+        place = place_of(provision_id)
+        places.setdefault((place.at, place.number), []).append(provision_id)
     for row in await store.database.fetch_all(
         f"SELECT at, seq FROM audit_log WHERE decision = 'allowed' AND action IN {RELEASES}"  # constants of this file
     ):
-        places.pop((row["at"], row["seq"]), None)
-    return found + [f"the hand-over {provision_id} left, and has no row" for provision_id in places.values()]
+        if ids := places.get((row["at"], row["seq"])):
+            ids.pop()
+    return found + [f"the hand-over {provision_id} left, and has no row" for ids in places.values() for provision_id in ids]
 
 
 def left_behind(folder: Path) -> int:

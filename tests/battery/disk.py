@@ -105,8 +105,8 @@ class Story:
                 figures.wrong.append(f"an answer with the status {status} has a secret in it")
             return status
         document = json.loads(body)
-        at, seq = place_of(document["provision_id"])
-        if not query(self._folder, f"SELECT 1 FROM audit_log WHERE at = {at} AND seq = {seq} AND decision = 'allowed'"):
+        place = place_of(document["provision_id"])
+        if not query(self._folder, f"SELECT 1 FROM audit_log WHERE at = {place.at} AND seq = {place.number} AND decision = 'allowed'"):
             figures.wrong.append(f"the hand-over {document['provision_id']} left, and has no row")
         if document["registry_auth"]["password"] != self._value:
             figures.wrong.append(f"{document['provision_id']} is not the value that was acknowledged last")

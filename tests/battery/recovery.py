@@ -9,13 +9,14 @@ import orjson
 from tests.battery.aftermath import DATABASE, key_states, look_into, query, settings_of
 from webapp.actor import Actor
 from webapp.errors import ConfigurationError
+from webapp.keyring_watch import KEYRING_SQL
 from webapp.provisioning.activity import written_soon
 from webapp.provisioning.answers import as_json
 from webapp.provisioning.provision import Parts, provision
 from webapp.rotation import rotate
 from webapp.sealed_values import SEALED_TABLES
 from webapp.settings import Settings
-from webapp.store import KEYRING_SQL, Store, open_store
+from webapp.store import Store, open_store
 from webapp.vault import parse
 
 _BEGAN = {"made": None, "ghcr": "value-0", "spare": "value-0", "kept": "value-1", "image": "before", "later": None}

@@ -5,7 +5,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,11 @@ CLIENTS = 24
 LAST_LOOK = 0.3
 """Seconds of asking after the last kill."""
 
+UNAVAILABLE, UNAUTHORISED = 503, 401
+SIGN_IN_EVERY = 120.0
+PAUSE = 0.02
+"""Seconds before somebody who was told to try again does."""
+
 _LINK = r'href="{path}/([0-9a-f]{{32}})">{name}</a>'
 
 
@@ -28,7 +33,8 @@ _LINK = r'href="{path}/([0-9a-f]{{32}})">{name}</a>'
 class Story:
     """What happened in all runs. `agents` are tokens by agent's name; `handed` the provision ids that were answered.
 
-    `restarts` are seconds from the start of a process to its first answer, after a kill.
+    `restarts` are seconds from the start of a process to its first answer, after a kill. Where it `may_refuse` an answer may be 503, which
+    says nothing about whether a change was made; `refused` are when each was, and the seconds that it took.
     """
 
     writes: list[Write] = field(default_factory=list)
@@ -41,6 +47,19 @@ class Story:
     kills: int = 0
     restarts: list[float] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    may_refuse: bool = False
+    refused: list[tuple[float, float]] = field(default_factory=list)
+    slowest: float = 0.0
+    """Seconds that the slowest answer took, but for those that refused a token: before these a row of its own is written."""
+
+    def is_refused(self, status: int, began: float) -> bool:
+        """Whether this answer, to what was asked then, says to try again; it is noted, and how long it took."""
+        if status != UNAUTHORISED:
+            self.slowest = max(self.slowest, time.monotonic() - began)
+        if status == UNAVAILABLE and self.may_refuse:
+            self.refused.append((time.monotonic(), time.monotonic() - began))
+            return True
+        return False
 
     def begin(self, register: str) -> Write:
         """The register's next write begins."""
@@ -62,11 +81,11 @@ async def tell(folder: Path, runs: int, seconds: float, seed: int) -> Story:
                     story.restarts.append(time.monotonic() - started)
                     story.lost += story.made.missing(folder)
                 if number == runs:
-                    await _ask_once_more(server, story)
+                    await ask_once_more([server.url], story)
                     break
-                await (_move_in(server, alice, story) if number == 0 else _sign_in(alice))
-                await _enrol(alice, story, f"temporary-{number}")
-                tasks = [asyncio.create_task(_until_it_dies(work)) for work in _everybody(server, alice, story, number, chance)]
+                await (move_in(server, alice, story) if number == 0 else _sign_in(alice))
+                await enrol(alice, story, f"temporary-{number}")
+                tasks = [asyncio.create_task(_until_it_dies(work)) for work in everybody([server.url], alice, story, number, chance)]
                 await asyncio.sleep(seconds * (0.5 + chance.random()))
                 server.process.kill()
                 story.kills += 1
@@ -75,14 +94,15 @@ async def tell(folder: Path, runs: int, seconds: float, seed: int) -> Story:
     return story
 
 
-async def _ask_once_more(server: Server, story: Story) -> None:
-    """What was acknowledged before the last kill is seen by all agents that there ever were."""
+async def ask_once_more(urls: Sequence[str], story: Story) -> None:
+    """What was acknowledged before the last kill is seen by all agents that there ever were, at each of these addresses."""
     with suppress(TimeoutError):
         async with asyncio.timeout(LAST_LOOK):
-            await asyncio.gather(*(_ask(server, story, name) for name in story.agents))
+            await asyncio.gather(*(_ask(url, story, name) for name in story.agents for url in urls))
 
 
-async def _move_in(server: Server, alice: httpx2.AsyncClient, story: Story) -> None:
+async def move_in(server: Server, alice: httpx2.AsyncClient, story: Story) -> None:
+    """Set up the account, what is changed later, and the agents that are not revoked; alice is signed in."""
     token = server.setup_link.partition("token=")[2]
     assert (await alice.post("/setup", data={"token": token, "email": EMAIL, "password": PASSWORD})).status_code == 303
     await _post(alice, "/registry-credentials", {**CREDENTIAL, "password": "value-0"})
@@ -92,28 +112,45 @@ async def _move_in(server: Server, alice: httpx2.AsyncClient, story: Story) -> N
     story.ids["edited"] = await _id(alice, "/images?q=edited", "edited")
     await _post(alice, "/settings", {"account_name": "Acme", "default_image_id": story.ids["edited"]})
     for name in ("reassigned", *(f"steady-{number}" for number in range(6))):
-        await _enrol(alice, story, name)
+        await enrol(alice, story, name)
     await _post(alice, f"/agents/{story.ids['reassigned']}", {"image_id": story.ids["chosen-0"]})
+
+
+async def stay_signed_in(alice: httpx2.AsyncClient) -> None:
+    """Enter the password again before it is asked for, until that is stopped: what hands out keys wants it every five minutes."""
+    while True:
+        await asyncio.sleep(SIGN_IN_EVERY)
+        await alice.post("/login", data={"email": EMAIL, "password": PASSWORD})
 
 
 async def _sign_in(alice: httpx2.AsyncClient) -> None:
     await _post(alice, "/login", {"email": EMAIL, "password": PASSWORD})
 
 
-async def _enrol(alice: httpx2.AsyncClient, story: Story, name: str) -> None:
-    shown = (await alice.post("/agents/bootstrap-tokens", data={"lifetime": "10m"})).text
-    found = re.search(r"rc_b_[0-9A-Za-z]+_[0-9A-Za-z]+", shown)
+async def enrol(alice: httpx2.AsyncClient, story: Story, name: str) -> None:
+    """Have an agent enrolled; it is the story's when that is acknowledged."""
+    began = time.monotonic()
+    shown = await alice.post("/agents/bootstrap-tokens", data={"lifetime": "10m"})
+    if story.is_refused(shown.status_code, began):
+        return
+    found = re.search(r"rc_b_[0-9A-Za-z]+_[0-9A-Za-z]+", shown.text)
     assert found is not None
+    began = time.monotonic()
     answer = await alice.post("/api/v1/enroll", json={"name": name}, headers={"Authorization": f"Bearer {found[0]}"})
+    if story.is_refused(answer.status_code, began):
+        return
     assert answer.status_code == 201, answer.text
     story.agents[name], story.ids[name] = answer.json()["agent_token"], answer.json()["agent_id"]
 
 
-def _everybody(server: Server, alice: httpx2.AsyncClient, story: Story, number: int, chance: random.Random) -> list[Awaitable[None]]:
+def everybody(
+    urls: Sequence[str], alice: httpx2.AsyncClient, story: Story, number: int, chance: random.Random
+) -> list[Coroutine[None, None, None]]:
+    """All who ask, in turn at each of these addresses, and all who change; each goes on until it is stopped."""
     names = [name for name in story.agents if not name.startswith("temporary")] + [f"temporary-{number}"]
-    askers = [_ask(server, story, names[client % len(names)]) for client in range(CLIENTS)]
+    askers = [_ask(urls[client // len(names) % len(urls)], story, names[client % len(names)]) for client in range(CLIENTS)]
     members = [_replace(alice, story), _edit(alice, story), _reassign(alice, story), _revoke(alice, story, number, chance)]
-    return [*askers, *members, story.made.go_on(alice)]
+    return [*askers, *members, story.made.go_on(alice, story.is_refused), stay_signed_in(alice)]
 
 
 async def _until_it_dies(work: Awaitable[None]) -> None:
@@ -121,10 +158,10 @@ async def _until_it_dies(work: Awaitable[None]) -> None:
         await work
 
 
-async def _ask(server: Server, story: Story, name: str) -> None:
+async def _ask(url: str, story: Story, name: str) -> None:
     """An agent on one connection, which asks again as soon as it has its answer."""
     register = f"revoked {name}"
-    host, _, port = server.url.removeprefix("http://").partition(":")
+    host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     request = f"GET /api/v1/provision HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {story.agents[name]}\r\n\r\n".encode()
     try:
@@ -135,7 +172,10 @@ async def _ask(server: Server, story: Story, name: str) -> None:
             length = re.search(rb"content-length: (\d+)", head)
             assert length is not None, head
             body = json.loads(await reader.readexactly(int(length[1])))
-            _note(story, name, register, int(head[9:12]), body, began)
+            if story.is_refused(int(head[9:12]), began):
+                await asyncio.sleep(PAUSE)
+            else:
+                _note(story, name, register, int(head[9:12]), body, began)
     finally:
         writer.close()
 
@@ -143,7 +183,7 @@ async def _ask(server: Server, story: Story, name: str) -> None:
 def _note(story: Story, name: str, register: str, status: int, body: dict[str, dict[str, str]], began: float) -> None:
     ended = time.monotonic()
     assert status in (200, 401), (status, body)
-    story.reads.append(Read(register, int(status == 401), began, ended))
+    story.reads.append(Read(register, int(status == UNAUTHORISED), began, ended))
     if status == 200:
         value, tag = body["registry_auth"]["password"], body["image"]["reference"].rpartition(":")[2]
         story.reads.append(Read("value", int(value.removeprefix("value-")), began, ended))
@@ -154,13 +194,14 @@ def _note(story: Story, name: str, register: str, status: int, body: dict[str, d
 async def _replace(alice: httpx2.AsyncClient, story: Story) -> None:
     while True:
         write = story.begin("value")
-        await _change(alice, f"/registry-credentials/{story.ids['credential']}", {**CREDENTIAL, "password": f"value-{write.value}"}, write)
+        form = {**CREDENTIAL, "password": f"value-{write.value}"}
+        await _change(alice, f"/registry-credentials/{story.ids['credential']}", form, write, story)
 
 
 async def _edit(alice: httpx2.AsyncClient, story: Story) -> None:
     while True:
         write = story.begin("tag")
-        await _change(alice, f"/images/{story.ids['edited']}", _image("edited", write.value, story), write)
+        await _change(alice, f"/images/{story.ids['edited']}", _image("edited", write.value, story), write, story)
 
 
 async def _reassign(alice: httpx2.AsyncClient, story: Story) -> None:
@@ -168,27 +209,39 @@ async def _reassign(alice: httpx2.AsyncClient, story: Story) -> None:
         number = story.versions.get("chosen", 0) + 1
         if f"chosen-{number}" not in story.ids:
             await _add_chosen(alice, story, number)
+        if f"chosen-{number}" not in story.ids:
+            await asyncio.sleep(PAUSE)
+            continue
         write = story.begin("chosen")
-        await _change(alice, f"/agents/{story.ids['reassigned']}", {"image_id": story.ids[f"chosen-{write.value}"]}, write)
+        chosen = {"image_id": story.ids[f"chosen-{write.value}"]}
+        await _change(alice, f"/agents/{story.ids['reassigned']}", chosen, write, story)
         await asyncio.sleep(0.1)
 
 
 async def _add_chosen(alice: httpx2.AsyncClient, story: Story, number: int) -> None:
     """An image to be chosen for one agent; it may be there already, when its answer was lost."""
-    name = f"chosen-{number:05}"
+    name, began = f"chosen-{number:05}", time.monotonic()
     answer = await alice.post("/images", data=_image(name, number, story))
+    if story.is_refused(answer.status_code, began):
+        return
     assert answer.status_code in (303, 422), answer.text
-    story.ids[f"chosen-{number}"] = await _id(alice, f"/images?q={name}", name)
+    began = time.monotonic()
+    shown = await alice.get(f"/images?q={name}")
+    if not story.is_refused(shown.status_code, began):
+        story.ids[f"chosen-{number}"] = _listed(shown.text, "/images", name)
 
 
 async def _revoke(alice: httpx2.AsyncClient, story: Story, number: int, chance: random.Random) -> None:
     name = f"temporary-{number}"
     await asyncio.sleep(chance.random() * 0.5)
-    await _change(alice, f"/agents/{story.ids[name]}/revoke", {}, story.begin(f"revoked {name}"))
+    await _change(alice, f"/agents/{story.ids[name]}/revoke", {}, story.begin(f"revoked {name}"), story)
 
 
-async def _change(alice: httpx2.AsyncClient, path: str, data: dict[str, str], write: Write) -> None:
+async def _change(alice: httpx2.AsyncClient, path: str, data: dict[str, str], write: Write, story: Story) -> None:
     answer = await alice.post(path, data=data)
+    if story.is_refused(answer.status_code, write.began):
+        await asyncio.sleep(PAUSE)
+        return
     assert answer.status_code == 303, answer.text
     write.acknowledged = time.monotonic()
 
@@ -199,8 +252,11 @@ async def _post(alice: httpx2.AsyncClient, path: str, data: dict[str, str]) -> N
 
 
 async def _id(alice: httpx2.AsyncClient, path: str, name: str) -> str:
-    page = (await alice.get(path)).text
-    found = re.search(_LINK.format(path=path.partition("?")[0], name=name), page)
+    return _listed((await alice.get(path)).text, path.partition("?")[0], name)
+
+
+def _listed(page: str, path: str, name: str) -> str:
+    found = re.search(_LINK.format(path=path, name=name), page)
     assert found is not None, f"{name} is not listed"
     return found[1]
 

@@ -8,12 +8,12 @@ from functools import partial
 
 import pytest
 
-from tests.real.postgresql import SUPERUSER, Cluster, postgresql_cluster
+from tests.real.postgresql import SUPERUSER, Cluster
 from webapp.database import Batch, Database, postgresql_reads
 from webapp.database.migrations import migrate
 from webapp.database.postgresql import bound, insert, lock_number
 from webapp.database.rows import StatementFailed
-from webapp.errors import ConfigurationError, Unavailable
+from webapp.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -283,34 +283,3 @@ async def test_what_is_committed_is_there_after_a_crash(two: tuple[Database, Dat
             await asyncio.sleep(0.02)
     assert found == [{"rows": 5}]
     await rename(two[0], "back")
-
-
-@pytest.mark.parametrize(
-    ("setting", "said"), [("synchronous_commit = off", "synchronous_commit is off"), ("synchronous_commit = local", "")]
-)
-async def test_a_server_that_forgets_what_it_said_is_refused(postgresql: Cluster, name: str, setting: str, said: str) -> None:
-    await postgresql.execute(SUPERUSER, f"ALTER DATABASE {name} SET {setting}")
-    if not said:
-        await (await Database.open(postgresql.url(name))).close()
-        return
-    with pytest.raises(ConfigurationError, match=said):
-        await Database.open(postgresql.url(name))
-
-
-async def test_a_server_without_fsync_is_refused() -> None:
-    with postgresql_cluster() as cluster:
-        await cluster.execute(SUPERUSER, "ALTER SYSTEM SET fsync = off")
-        cluster.restart()
-        with pytest.raises(ConfigurationError, match="fsync is off"):
-            await Database.open(cluster.url(cluster.new_database()))
-
-
-async def test_what_is_wrong_with_the_url_is_said_without_the_password(postgresql: Cluster, name: str) -> None:
-    for url, said in (
-        (postgresql.url(name).replace("postgresql://registry:", "postgresql://registry:hunter2"), "not accepted"),
-        (postgresql.url("nothing_like_it"), "no such database"),
-    ):
-        with pytest.raises(ConfigurationError, match=said) as caught:
-            await Database.open(url)
-        assert "hunter2" not in repr(caught.value)
-        assert postgresql.password not in repr(caught.value)

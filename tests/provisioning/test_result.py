@@ -10,6 +10,7 @@ from tests.personas import House
 from tests.stories import add_image, bearer, enrolled, provision
 from webapp.clock import MINUTE
 from webapp.errors import Invalid
+from webapp.provisioning.provision_id import HandedAt, place_of, provision_id_of
 from webapp.provisioning.result import MOST_ERROR, Result, parse_result, shortened
 
 pytestmark = pytest.mark.anyio
@@ -142,3 +143,13 @@ async def test_a_result_stands_once_it_is_given(house: House, alice: httpx2.Asyn
     assert answer.status_code == 409
     assert answer.json()["type"].endswith("/result-stands")
     assert (await house.store.agents.get(house.alice.actor, agent_id)).last_error == "no space left"
+
+
+@pytest.mark.parametrize(
+    ("writer", "told"),
+    [(0, "01a1a1ba3ee000000000000000000007"), (3, "01a1a1ba3ee000030000000000000007"), (65535, "01a1a1ba3ee0ffff0000000000000007")],
+)
+def test_an_id_holds_the_time_the_writer_and_the_number(writer: int, told: str) -> None:
+    place = HandedAt(1_793_714_700_000, writer, 7)
+    assert provision_id_of(place.at, place.writer, place.number) == told
+    assert place_of(told) == place

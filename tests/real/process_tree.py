@@ -17,17 +17,18 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     # Stopped, it starts no more of them and reaps none: a number that is listed is nobody else's until the end.
     process.send_signal(signal.SIGSTOP)
     os.waitpid(process.pid, os.WUNTRACED)
-    children = _children(process.pid)
-    for child in children:
+    started = children(process.pid)
+    for child in started:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
-    while children & _alive().keys():
+    while started & _alive().keys():
         time.sleep(0.005)
     process.kill()
     process.wait()
 
 
-def _children(parent: int) -> set[int]:
+def children(parent: int) -> set[int]:
+    """The processes that it has started and that run."""
     return {child for child, its_parent in _alive().items() if its_parent == parent}
 
 

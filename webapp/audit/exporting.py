@@ -1,12 +1,16 @@
-"""Signed heads, written while the program runs: every minute or 1,000 rows, at the start and the end, when there is something new."""
+"""Signed heads, written while the program runs: every minute or 1,000 rows, at the start and the end, when there is something new.
+
+Of several processes one writes them, as long as it runs: to a collector one of all, to a file one of each machine.
+"""
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from webapp.audit.heads import Head, current, line_of
+from webapp.audit.heads import WRITTEN, Head, current, line_of
 from webapp.audit.sinks import NotDelivered, append_to, post_to
 from webapp.chain import AuditChain
 from webapp.clock import MINUTE, Clock
@@ -35,8 +39,11 @@ class Heads:
         self._clock = clock
         self.sink = sink
         self._token = Secret(token.encode()) if token else None
+        self._turn = f"signed heads to {sink}" if "://" in sink else f"signed heads to {sink} on {socket.gethostname()}"
         self._tried_at: int | None = None
-        self._appended = 0  # by this process, when it wrote a head last
+        self._written = 0  # rows, when it wrote a head last
+        self.elsewhere = False
+        """Whether another process writes them."""
         self.last: Head | None = None
         """The head that was written last by this process."""
         self.problem = ""
@@ -44,14 +51,22 @@ class Heads:
 
     async def write_if_due(self) -> None:
         """Write a head when it is time, and there is something new to say. Raises nothing for a sink that does not take it."""
-        if self.sink and self._is_due():
+        if self.sink and await self.has_turn() and await self._is_due():
             await self.write()
+
+    async def has_turn(self) -> bool:
+        """Whether this process is the one that writes them."""
+        try:
+            self.elsewhere = not await self._database.keeps(self._turn)
+        except Unavailable:
+            return False  # there is nothing that a head could name
+        return not self.elsewhere
 
     async def write(self) -> None:
         """Write a head now, unless there is nothing new. Raises nothing for a sink that does not take it."""
         self._tried_at = self._clock()
-        appended = self._chain.appended
         try:
+            written = await self._rows()
             head = await current(self._database, self._vault, self._clock)
             if head.chains and (self.last is None or head.chains != self.last.chains):
                 await asyncio.to_thread(self._deliver, line_of(head, self._vault))
@@ -63,16 +78,24 @@ class Heads:
         else:
             if self.problem:
                 _logger.info("signed heads of the audit log are exported again")
-            self.problem, self._appended = "", appended
+            self.problem, self._written = "", written
 
-    def _is_due(self) -> bool:
+    async def _is_due(self) -> bool:
         if self._tried_at is None:
             return True
         waited = self._clock() - self._tried_at
         if not 0 <= waited < EVERY:
             return True
-        new = self._chain.appended - self._appended
-        return not self.problem and new >= (ROWS if self.last is not None else 1)  # the first rows of all do not wait
+        if self.problem:
+            return False
+        return await self._rows() - self._written >= (ROWS if self.last is not None else 1)  # the first rows of all do not wait
+
+    async def _rows(self) -> int:
+        """How many rows there are, of all processes; where there is one, those that it has written."""
+        if not self._database.is_shared:
+            return self._chain.appended
+        row = await self._database.fetch_one(WRITTEN)
+        return 0 if row is None else int(row["rows"] or 0)
 
     def _deliver(self, line: str) -> None:
         if self.sink.startswith(("http://", "https://")):
@@ -86,5 +109,5 @@ async def exported(heads: Heads) -> AsyncIterator[None]:
     """Write heads as long as the block runs, and one at its end."""
     async with repeated(heads.write_if_due, LOOK):
         yield
-    if heads.sink:
+    if heads.sink and await heads.has_turn():
         await heads.write()

@@ -30,12 +30,17 @@ CHAIN = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _LONGEST_LINE = 1024 * 1024
 
 # From one chain's name to the next one, by the key: the log itself is much longer than its chains are many.
-CHAINS = (
+_CHAINS = (
     "WITH RECURSIVE chains (chain) AS (SELECT min(chain) FROM audit_log"
     " UNION ALL SELECT (SELECT min(a.chain) FROM audit_log a WHERE a.chain > c.chain) FROM chains c WHERE c.chain IS NOT NULL)"
-    " SELECT chain FROM chains WHERE chain IS NOT NULL"
 )
+CHAINS = f"{_CHAINS} SELECT chain FROM chains WHERE chain IS NOT NULL"
 """The names of the chains."""
+
+WRITTEN = (
+    f"{_CHAINS} SELECT sum((SELECT max(a.seq) FROM audit_log a WHERE a.chain = c.chain)) AS rows FROM chains c WHERE c.chain IS NOT NULL"
+)
+"""How many rows were ever written to the chains that there are."""
 
 # SQLite puts text and bytes behind all numbers: whoever owns the database could put such a row behind the last one.
 _LAST = "SELECT * FROM audit_log WHERE chain = :chain AND seq <= :largest ORDER BY seq DESC LIMIT 1"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from webapp.actor import Actor
 from webapp.audit.filters import AuditFilter
+from webapp.audit.heads import CHAIN
 from webapp.audit.record import COLUMNS, AuditRecord
 from webapp.chain import AuditChain
 from webapp.clock import Clock
@@ -28,8 +29,8 @@ class AuditRepository:
         self._database = database
 
     async def page(self, actor: Actor, chosen: AuditFilter, *, before: str = "", limit: int = PAGE) -> AuditPage:
-        """The rows that the filter chooses, newest first, from the key `before` (a number and a sequence number) on."""
-        sql = f"SELECT {', '.join(COLUMNS)} FROM audit_log WHERE account_id = :account_id"
+        """The rows that the filter chooses, newest first, from the key `before` on (a time, a number, and the chain whose it is)."""
+        sql = f"SELECT {', '.join(COLUMNS)}, chain FROM audit_log WHERE account_id = :account_id"
         values: dict[str, object] = {"limit": limit + 1}
         for column, value in (("action", chosen.action), ("decision", chosen.decision)):
             if value:
@@ -52,14 +53,17 @@ class AuditRepository:
             values |= {"pattern": typed.lower(), "typed": typed, "exact": chosen.query}
         key = _parsed(before)
         if key is not None:
-            sql += " AND (at < :before_at OR (at = :before_at AND seq < :before_seq))"
-            values |= {"before_at": key[0], "before_seq": key[1]}
-        rows = await self._database.account(actor.account_id).fetch_all(sql + " ORDER BY at DESC, seq DESC LIMIT :limit", values)
-        records = [AuditRecord(**row) for row in rows[:limit]]
-        return AuditPage(records, f"{records[-1].at}-{records[-1].seq}" if len(rows) > limit else None)
+            # Written so that the index is read from there on; several chains may have a row with this time and number.
+            sql += " AND at <= :before_at AND (at < :before_at OR seq < :before_seq OR (seq = :before_seq AND chain < :before_chain))"
+            values |= {"before_at": key[0], "before_seq": key[1], "before_chain": key[2]}
+        sql += " ORDER BY at DESC, seq DESC, chain DESC LIMIT :limit"
+        rows = await self._database.account(actor.account_id).fetch_all(sql, values)
+        records = [AuditRecord(**{column: row[column] for column in COLUMNS}) for row in rows[:limit]]
+        return AuditPage(records, "{at}-{seq}-{chain}".format(**rows[limit - 1]) if len(rows) > limit else None)
 
 
-def _parsed(before: str) -> tuple[int, int] | None:
-    at, dash, seq = before.partition("-")
+def _parsed(before: str) -> tuple[int, int, str] | None:
+    at, dash, rest = before.partition("-")
+    seq, _, chain = rest.partition("-")
     whole = dash and all(part.isascii() and part.isdigit() and len(part) < 19 for part in (at, seq))
-    return (int(at), int(seq)) if whole else None
+    return (int(at), int(seq), chain) if whole and (not chain or CHAIN.fullmatch(chain)) else None

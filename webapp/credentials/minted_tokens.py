@@ -32,6 +32,9 @@ FAILED = 10 * SECOND
 PATIENCE = 20.0
 """Seconds that a caller waits; the minting goes on for the next one."""
 
+_LOOK = 0.2
+"""Seconds between two looks whether another process has minted it."""
+
 BEFORE = 8
 """Tokens of one credential that are remembered besides the one that is handed over: no more of them live at a time, since another one is
 minted when an eighth of a life is over, or later."""
@@ -141,8 +144,9 @@ class MintedTokens:
         """The tokens of this credential, of whichever value, that agents may have been handed lately, as far as they are known."""
         kept = [self._kept[credential_id]] if credential_id in self._kept else []
         kept = [minted for minted in (*kept, *self._before.get(credential_id, ())) if minted.source.account_id == account_id]
-        stored = None if kept else await self._stored(account_id, credential_id)
-        return kept if stored is None else [stored]
+        # Another process may have minted a newer one, and have handed it over.
+        stored = await self._stored(account_id, credential_id) if self._database.is_shared or not kept else None
+        return kept if stored is None or stored in kept else [*kept, stored]
 
     async def close(self) -> None:
         """End what runs."""
@@ -171,6 +175,14 @@ class MintedTokens:
             _shorten(self._failed)
 
     async def _renew(self, source: Source, sealed: bytes, enough: Callable[[Minted, int], bool]) -> Minted | NotMinted:
+        """One process at a time does; the others find the token that it has stored, or take their turn."""
+        while True:
+            async with self._database.exclusively(f"mint {source.credential_id}") as alone:
+                if alone or _is_own(source):
+                    return await self._renew_alone(source, sealed, enough)
+            await asyncio.sleep(_LOOK)
+
+    async def _renew_alone(self, source: Source, sealed: bytes, enough: Callable[[Minted, int], bool]) -> Minted | NotMinted:
         stored = await self._stored(source.account_id, source.credential_id)
         # One of this server's own role is good for the process that minted it: the next one may be forbidden to use the role.
         if stored is not None and stored.source == source and enough(stored, self._clock()) and not _is_own(source):
@@ -178,7 +190,7 @@ class MintedTokens:
             return stored
         if stored is not None and source.credential_id not in self._kept:
             self._remember(stored)
-        value = self._vault.open(sealed, _value_context(source))
+        value = await self._vault.opened(sealed, _value_context(source))
         asked_at = self._clock()
         try:
             token = await self._mint(source, value)
@@ -224,7 +236,7 @@ class MintedTokens:
             return None
         try:
             place = self._vault.place(seal_context(row))
-            self._vault.open_at(sealed, place)
+            await self._vault.opened(sealed, seal_context(row))
         except SealBroken:
             return None  # another one is minted; `check` names the row
         return Minted(_source(row), sealed, place, minted_at, expires_at)

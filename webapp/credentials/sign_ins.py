@@ -57,7 +57,7 @@ class SignIns:
                 minted = await self.tokens.get(source, row["sealed"])
                 return SignIn(token_username(source.auth_method), self.tokens.open(minted))
             context = seal_context(actor.account_id, row["id"], row["secret_version"], row["host"], row["auth_method"], row["parameters"])
-            return SignIn(row["username"], self._vault.open(row["sealed"], context))
+            return SignIn(row["username"], await self._vault.opened(row["sealed"], context))
         except SealBroken as error:
             broken = Conflict(f"The value of {name} does not open ({error}). Enter it again.", "does-not-open")
         raise broken

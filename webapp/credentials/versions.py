@@ -85,7 +85,7 @@ class CredentialVersions:
         if row is None or milliseconds <= 0:
             return
         try:
-            sealed = self._resealed(actor, credential_id, row)
+            sealed = await self._resealed(actor, credential_id, row)
         except SealBroken:
             return
         stored = {"stored_at": row["replaced_at"], "stored_by": row["replaced_by"], "kept_until": self._clock() + milliseconds}
@@ -98,7 +98,7 @@ class CredentialVersions:
     async def take(self, transaction: AccountTransaction, actor: Actor, credential: Credential, number: int) -> dict[str, Any]:
         """Take a kept value out, in the transaction that makes it the current one again; its columns. Raises NotFound, SealBroken."""
         row = await self._one(transaction, credential, number)
-        sealed = self._resealed(actor, credential.id, row)
+        sealed = await self._resealed(actor, credential.id, row)
         await transaction.execute(_GONE, {"id": row["id"]})
         return _value(row, sealed)
 
@@ -128,10 +128,10 @@ class CredentialVersions:
             raise NotFound(f"Version {number} of this registry credential's value is not kept any more.")
         return row
 
-    def _resealed(self, actor: Actor, credential_id: str, row: Row) -> Sealed:
+    async def _resealed(self, actor: Actor, credential_id: str, row: Row) -> Sealed:
         """The row's value under the key that seals now: a rotation that has passed will not come to it again. Raises SealBroken."""
         place = seal_context(actor.account_id, credential_id, row["secret_version"], row["host"], row["auth_method"], row["parameters"])
-        self._vault.open(row["sealed"], place)  # what does not open is worth nothing
+        await self._vault.opened(row["sealed"], place)  # what does not open is worth nothing
         return self._vault.rewrap(row["sealed"], place)
 
     async def _destroy(self, transaction: AccountTransaction, actor: Actor, name: str, row: Row, why: str) -> None:

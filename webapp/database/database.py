@@ -22,6 +22,8 @@ class Database:
         """The column of every table with an id that says in which order its rows are best read in pages, and what is before all."""
         self.own_tables = engine.own_tables
         """Statements that make the tables which the engine itself writes to."""
+        self.is_shared = engine.is_shared
+        """Whether other processes may have the database open as well."""
         self._group = GroupCommit(engine)
 
     @classmethod
@@ -70,6 +72,27 @@ class Database:
     async def other_writers(self) -> int:
         """How many connections of other processes may write here just now. Raises Unavailable."""
         return await self._engine.other_writers()
+
+    @asynccontextmanager
+    async def exclusively(self, name: str) -> AsyncIterator[bool]:
+        """Hold this name while the block runs, so that one at a time does what it stands for, in whichever process.
+
+        The block gets False when somebody else holds it. A connection that is lost lets go of it: it keeps work from being done twice,
+        and no row from being written. Raises Unavailable.
+        """
+        taken = await self._engine.take_name(name)
+        try:
+            yield bool(taken)
+        finally:
+            if taken:
+                await self._engine.let_go_of_name(name, taken)
+
+    async def keeps(self, name: str) -> bool:
+        """Whether this process is the one that has this name, for what one process does all the time: for who asks before each step.
+
+        It is taken when nobody has it, and is let go of when the database is closed, or by a connection that is lost. Raises Unavailable.
+        """
+        return await self._engine.keep_name(name)
 
     async def submit(self, write: Write) -> None:
         """Group commit; see `GroupCommit.submit`."""

@@ -41,6 +41,10 @@ class Engine(Protocol):
         """The column of every table with an id that says in which order its rows are best read in pages, and what is before all."""
 
     @property
+    def longest_wait(self) -> float | None:
+        """Seconds after which whoever waits for a batch is told to try again; None where nothing but the disk can keep it waiting."""
+
+    @property
     def own_tables(self) -> Sequence[str]:
         """Statements that make the tables which the engine itself writes to, where they are not there yet."""
 
@@ -65,6 +69,22 @@ class Engine(Protocol):
 
     async def other_writers(self) -> int:
         """How many connections of other processes may write here just now. Raises Unavailable."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may have the database open as well."""
+
+    async def take_name(self, name: str) -> int:
+        """Take this name, for what one at a time does, and return what lets go of it; 0 when it is taken, here or by another process.
+
+        Raises Unavailable.
+        """
+
+    async def let_go_of_name(self, name: str, taken: int) -> None:
+        """Let go of a name that was taken here."""
+
+    async def keep_name(self, name: str) -> bool:
+        """See `Database.keeps`. Raises Unavailable."""
 
     async def commit(self, group: Group) -> None:
         """Write one batch, and return when it is committed and synced. Raises for all of the batch; then nobody knows that it was."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from webapp.database.engine import MOST_IN_A_BATCH, Done, Engine, Taken, Write
@@ -11,6 +12,10 @@ from webapp.errors import Unavailable
 _logger = logging.getLogger(__name__)
 
 _ROUNDS = 4
+
+_LOOK_SECONDS = 0.1
+
+_NOT_NOW = "The audit log cannot be written just now, so nothing was released. Try again."
 
 _TOLD_AT_ONCE = 16
 """Answers that are sent before the event loop goes round: who has one asks again while the others are still made."""
@@ -24,6 +29,10 @@ class GroupCommit:
         self._waiting: list[Taken] = []
         self._taken: list[Taken] | None = None
         self._flusher: asyncio.Task[None] | None = None
+        self._longest = engine.longest_wait
+        self._since: list[float] = []  # when each of those who wait came, and the first of those who are taken
+        self._taken_since = 0.0
+        self._watch: asyncio.TimerHandle | None = None
 
     async def submit(self, write: Write) -> None:
         """Have `write` take part in the next batch, and return once the commit that holds its rows is synced.
@@ -46,6 +55,11 @@ class GroupCommit:
     def queue(self, write: Write, done: Done) -> None:
         """As `submit`, for who does not wait: a task and its waking cost more than all that a hand-over reads."""
         self._waiting.append((write, done))
+        if self._longest is not None:
+            loop = asyncio.get_running_loop()
+            self._since.append(loop.time())
+            if self._watch is None:
+                self._watch = loop.call_later(_LOOK_SECONDS, self._look, loop, self._longest)
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._flush())
 
@@ -53,19 +67,22 @@ class GroupCommit:
         """Let those who wait be written."""
         if self._flusher is not None:
             await asyncio.shield(self._flusher)
+        if self._watch is not None:
+            self._watch.cancel()
 
     async def take(self) -> Sequence[Taken]:
         """Those who are in this batch; see `Group.take`."""
         await self._gather()
         self._taken = self._waiting[:MOST_IN_A_BATCH]
-        del self._waiting[:MOST_IN_A_BATCH]
+        self._taken_since = next(iter(self._since), 0.0)
+        del self._waiting[:MOST_IN_A_BATCH], self._since[:MOST_IN_A_BATCH]
         return tuple(self._taken)
 
     def fails(self, taken: Taken, error: Exception) -> None:
         """Have this one take no part after all; see `Group.fails`."""
-        if self._taken is not None:
+        if self._taken is not None and taken in self._taken:  # else it was told that it took too long
             self._taken.remove(taken)
-        _tell(taken[1], error)
+            _tell(taken[1], error)
 
     async def _flush(self) -> None:
         while self._waiting:
@@ -74,21 +91,43 @@ class GroupCommit:
             try:
                 await self._engine.commit(self)
             except Exception as error:
-                self._taken = failed = self._failed(all_of_them=isinstance(error, Unreachable))
-                _logger.error("a batch of %d audited writes could not be committed: %s", len(failed), type(error).__name__)
-                problem = Unavailable("The audit log cannot be written just now, so nothing was released. Try again.")
-            for number, (_, done) in enumerate(self._taken or (), 1):
+                told = self._failed(all_of_them=isinstance(error, Unreachable))
+                _logger.error("a batch of %d audited writes could not be committed: %s", len(told), type(error).__name__)
+                problem = Unavailable(_NOT_NOW)
+            else:
+                told = self._of_batch()
+            self._taken = None
+            for number, (_, done) in enumerate(told, 1):
                 _tell(done, problem)
                 if number % _TOLD_AT_ONCE == 0:
                     await asyncio.sleep(0)
+
+    def _of_batch(self) -> list[Taken]:
+        return self._taken or []
 
     def _failed(self, *, all_of_them: bool) -> list[Taken]:
         """Those who are told that it failed: who was in the batch, and who waits for a server that is not reached."""
         taken = self._taken
         if taken is not None and not all_of_them:
             return taken
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._since = self._waiting, [], []
         return [*(taken or ()), *waiting]
+
+    def _look(self, loop: asyncio.AbstractEventLoop, longest: float) -> None:
+        """Tell those who have waited for too long to try again, and look again in a moment, as long as somebody may wait."""
+        before = loop.time() - longest
+        late = bisect_left(self._since, before)
+        told = self._waiting[:late]
+        del self._waiting[:late], self._since[:late]
+        if self._taken and self._taken_since < before:
+            # Whether it will be committed nobody knows; nothing is released for it.
+            told, self._taken = [*self._taken, *told], []
+        if told:
+            _logger.error("%d audited writes were not committed in %g seconds", len(told), longest)
+        for _, done in told:
+            _tell(done, Unavailable(_NOT_NOW))
+        idle = self._flusher is None or self._flusher.done()
+        self._watch = None if idle else loop.call_later(_LOOK_SECONDS, self._look, loop, longest)
 
     async def _gather(self) -> None:
         """Let the event loop go round as long as more come."""

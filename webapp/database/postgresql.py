@@ -20,13 +20,16 @@ from webapp.errors import ConfigurationError, Unavailable
 WORDS = {"BYTES": "BYTEA", "KEYTEXT": "TEXT", "TEXT": 'TEXT COLLATE "C"'}
 """Text is compared by its bytes, as SQLite does: a page's last key and an index mean the same on both."""
 
-WHOLE, ACCOUNT, WRITER = 0x5243_0001, 0x5243_0002, 0x5243_0003
-"""The first number of our advisory locks: the whole database, an account, a connection that writes."""
+WHOLE, ACCOUNT, WRITER, NAME = 0x5243_0001, 0x5243_0002, 0x5243_0003, 0x5243_0004
+"""The first number of our advisory locks: the whole database, an account, a connection that writes, what one process at a time does."""
 
 CONNECT_SECONDS = 3.0
 
 STATEMENT_SECONDS = 4.0
-"""After them whoever asked is told to try again: within 5 seconds in all."""
+"""How long a statement may take. After them whoever asked is told to try again."""
+
+LONGEST_WAIT = STATEMENT_SECONDS + 0.25
+"""Seconds after which whoever asked is told to try again, however many statements that is: within 5 seconds in all."""
 
 _SESSION = {
     "application_name": "registry-credentials",
@@ -95,9 +98,9 @@ def insert(table: str, columns: Sequence[str], types: Sequence[str]) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
 
 
-def lock_number(account_id: str) -> int:
-    """The second number of an account's lock, a signed integer of 32 bits. Two accounts that share one wait for each other, no more."""
-    return int.from_bytes(zlib.crc32(account_id.encode()).to_bytes(4), signed=True)
+def lock_number(name: str) -> int:
+    """The second number of an account's or a name's lock, a signed integer of 32 bits. Two that share one wait for each other, no more."""
+    return int.from_bytes(zlib.crc32(name.encode()).to_bytes(4), signed=True)
 
 
 def is_lost(error: BaseException) -> bool:

@@ -14,7 +14,9 @@ from typing import TypeVar
 from webapp.database import postgresql
 from webapp.database.batch import Batch
 from webapp.database.engine import Group, Taken
+from webapp.database.postgresql import LONGEST_WAIT
 from webapp.database.postgresql_connection import PostgresqlConnection
+from webapp.database.postgresql_names import Names
 from webapp.database.postgresql_reads import NotRead, Reads
 from webapp.database.reach import Reach
 from webapp.database.rows import Row, Unreachable, Values
@@ -30,7 +32,7 @@ LATELY = 256
 """Accounts whose generations are read with every batch, since a batch before has asked for them."""
 
 MOST_SECONDS = 4.5
-"""How long a read, a batch, or the beginning of a transaction may take: a request is answered within 5 seconds, whatever happens."""
+"""How long a read, a batch or a transaction may take: a request is answered within 5 seconds, whatever happens."""
 
 _MOST_READS = 50
 """How often one write of a batch is stopped for what was not read: more is a mistake of ours."""
@@ -52,16 +54,20 @@ class PostgresqlEngine:
 
     words = postgresql.WORDS
     place = ("id", "")
+    is_shared = True
     own_tables = ('CREATE TABLE IF NOT EXISTS generations (account_id TEXT COLLATE "C" PRIMARY KEY, generation BIGINT NOT NULL)',)
 
     def __init__(self, url: str, *, patience: bool = False) -> None:
         self._patience = patience
+        self.longest_wait = None if patience else LONGEST_WAIT
         self._pages = PostgresqlConnection(url, writes=True, patience=patience)
         self._batches = PostgresqlConnection(url, writes=True, patience=patience)
         self._all_readers = [PostgresqlConnection(url, patience=patience) for _ in range(READERS)]
         self._readers: asyncio.LifoQueue[PostgresqlConnection] = asyncio.LifoQueue()
         self._reach = Reach()
         self._lock = asyncio.Lock()
+        self._names = Names(url)
+        self.take_name, self.let_go_of_name, self.keep_name = self._names.take, self._names.let_go, self._names.keep
         self._lately: dict[str, None] = {}
 
     async def open(self) -> None:
@@ -73,6 +79,7 @@ class PostgresqlEngine:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._names.close()
         async with self._lock:
             for connection in (*self._all_readers, self._pages, self._batches):
                 await connection.close()
@@ -101,22 +108,22 @@ class PostgresqlEngine:
             await self._lock.acquire()
         try:
             connection.in_a_hurry = not (patient or self._patience)
-            try:
-                async with _in_time(late if connection.in_a_hurry else None):
-                    await self._first(connection, lambda: connection.execute(begin))
-                transaction = Transaction(connection, connection.writer)
+            async with _in_time(late if connection.in_a_hurry else None):
                 try:
-                    yield transaction
-                    if transaction.changed:
-                        await connection.execute(_RAISE, {"accounts": sorted(transaction.changed)})
-                    await connection.execute("COMMIT")
+                    await self._first(connection, lambda: connection.execute(begin))
+                    transaction = Transaction(connection, connection.writer)
+                    try:
+                        yield transaction
+                        if transaction.changed:
+                            await connection.execute(_RAISE, {"accounts": sorted(transaction.changed)})
+                        await connection.execute("COMMIT")
+                    except BaseException:
+                        transaction.settle(committed=False)
+                        raise
                 except BaseException:
-                    transaction.settle(committed=False)
+                    await _roll_back(connection)
                     raise
-            except BaseException:
-                await _roll_back(connection)
-                raise
-            transaction.settle(committed=True)
+                transaction.settle(committed=True)
         finally:
             connection.in_a_hurry = not self._patience
             self._lock.release()
@@ -178,9 +185,11 @@ async def _in_time(deadline: float | None) -> AsyncIterator[None]:
     """Raises Unreachable when this moment of the event loop's clock passes."""
     late = False
     try:
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout_at(deadline) as limit:
             yield
     except TimeoutError:
+        if not limit.expired():
+            raise  # somebody else's
         late = True
     if late:
         raise Unreachable

@@ -75,7 +75,7 @@ def _read(connection: sqlite3.Connection, sql: str, values: Values) -> tuple[lis
         return [column[0] for column in cursor.description or ()], cursor.fetchall()
     except sqlite3.Error as error:
         cursor.close()
-        foreign = _NO_UTF_8 in str(error) and connection.text_factory is str and sql.lstrip()[:6].upper() in ("SELECT", "WITH R")
+        foreign = is_no_text(error) and connection.text_factory is str and sql.lstrip()[:6].upper() in ("SELECT", "WITH R")
         problem = translated(error)
     if foreign:
         return _read_foreign(connection, sql, values)
@@ -130,6 +130,11 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorname", "") != "SQLITE_ERROR":
         return Unavailable("The store cannot be written or read just now; nothing was changed. Try again.")
     return error
+
+
+def is_no_text(error: sqlite3.Error) -> bool:
+    """Whether this is about a text that is not UTF-8. Such an error quotes it."""
+    return _NO_UTF_8 in str(error)
 
 
 def inspect(url: str, statements: tuple[str, ...]) -> list[list[Row]] | None:

@@ -35,6 +35,8 @@ class SqliteEngine:
     words = sqlite.WORDS
     place = ("rowid", 0)
     own_tables = ()
+    is_shared = False
+    longest_wait = None
 
     def __init__(self, url: str, connect: Callable[[], HeldConnection] | None = None) -> None:
         self._url = url
@@ -45,6 +47,7 @@ class SqliteEngine:
         self._in_doubt = False
         self._usual = 0.0  # seconds that a batch takes, as the mean of the last few
         self._lock = asyncio.Lock()
+        self._names: set[str] = set()
         self._readers: asyncio.LifoQueue[HeldConnection] = asyncio.LifoQueue()
         self._opened = 0
         self._now: sqlite.NowReader | None = None
@@ -114,6 +117,21 @@ class SqliteEngine:
     async def other_writers(self) -> int:
         """None: only this process has the file open."""
         return 0
+
+    async def take_name(self, name: str) -> int:
+        """Take this name; see `Engine.take_name`. There is no other process."""
+        if name in self._names:
+            return 0
+        self._names.add(name)
+        return 1
+
+    async def let_go_of_name(self, name: str, taken: int) -> None:
+        """Let go of it."""
+        self._names.discard(name)
+
+    async def keep_name(self, name: str) -> bool:
+        """There is no other process."""
+        return True
 
     async def commit(self, group: Group) -> None:
         """Write one batch; see `Engine.commit`."""

@@ -19,8 +19,8 @@ from webapp.database import Batch, Database
 from webapp.errors import Conflict, NotFound
 from webapp.images.pinning import pin_event
 from webapp.images.repository import ImageRepository
-from webapp.provisioning.intended import Intended
-from webapp.provisioning.provision import NotHandedOver, Parts, refuse_image
+from webapp.provisioning.intended import Intended, refuse_image
+from webapp.provisioning.provision import NotHandedOver, Parts
 from webapp.provisioning.pulls import FIRST_ROW
 from webapp.reference import Reference, same_registry
 from webapp.registry.check import check_registry

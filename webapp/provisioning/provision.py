@@ -17,12 +17,11 @@ from webapp.database import Batch
 from webapp.errors import Conflict, Unavailable
 from webapp.images.user_data import Store
 from webapp.provisioning.activity import Activity
-from webapp.provisioning.intended import Intended
+from webapp.provisioning.intended import Intended, refuse
 from webapp.provisioning.kept_rows import NOWHERE, Known
 from webapp.provisioning.provision_id import provision_id_of
 from webapp.provisioning.repository import ProvisionRepository
 from webapp.provisioning.user_data import FoundUserData, find_user_data, render_user_data
-from webapp.reference import same_registry
 from webapp.secrets.repository import NamedValueRepository
 from webapp.vault import SealBroken, Secret, Token, Vault
 
@@ -81,12 +80,17 @@ class NeedsToken(Exception):
         self.agent, self.intended, self.source = agent, intended, source
 
 
+class NeedsKeyring(Exception):
+    """A value is sealed with a key that is not known here: the keyring is to be looked up first; then it is decided again."""
+
+
 class HandOver:
     """One hand-over on its way: `decide` takes part in the batch, and `release` comes after its commit."""
 
     __slots__ = (
         "_address",
         "_known",
+        "_looked_up",
         "_minted",
         "_now",
         "_number",
@@ -96,13 +100,24 @@ class HandOver:
         "_token",
         "_user_data",
         "_with_user_data",
+        "_writer",
     )
     _known: Known
 
-    def __init__(self, token: Token, address: str | None, request_id: str | None, parts: Parts, *, with_user_data: bool = True) -> None:
+    def __init__(
+        self,
+        token: Token,
+        address: str | None,
+        request_id: str | None,
+        parts: Parts,
+        *,
+        with_user_data: bool = True,
+        looked_up: bool = False,
+    ) -> None:
+        """`looked_up` is whether the keyring was: what no key is there for then does not open."""
         self._token, self._address, self._request_id = token, address, request_id
-        self._parts, self._with_user_data = parts, with_user_data
-        self._now = self._number = 0
+        self._parts, self._with_user_data, self._looked_up = parts, with_user_data, looked_up
+        self._now = self._writer = self._number = 0
         self._minted: Minted | None = None
         self._user_data: FoundUserData | None = None
         self._refused: NotHandedOver | None = None
@@ -111,8 +126,8 @@ class HandOver:
         """Read what the agent is to have, check it, and say what to write.
 
         Nobody else writes meanwhile, so that nothing is served that was changed or revoked before.
-        Raises UnknownToken, RefusedToken; NeedsToken. What else is wrong is raised by `release`, when it is written down that the agent
-        was here.
+        Raises UnknownToken, RefusedToken; NeedsToken, NeedsKeyring. What else is wrong is raised by `release`, when it is written down
+        that the agent was here.
         """
         parts = self._parts
         self._now = parts.clock()
@@ -125,6 +140,8 @@ class HandOver:
                 if self._known.place == NOWHERE:
                     raise SealBroken("it is filed where nothing of ours can be")
                 refuse(intended)
+                if self._known.place is not None:
+                    self._need_key_of(intended.sealed)
                 event = self._known.event = _event(intended)
             user_data = self._user_data = self._found_user_data(batch) if self._with_user_data else None
             if user_data is not None and user_data.may_be_too_long:
@@ -141,6 +158,7 @@ class HandOver:
         if user_data is not None:
             # What is read is named in full, however much it is: 64 names at the most.
             event = replace(event, detail=f"{event.detail}; {user_data.reads}")
+        self._writer = batch.writer.number
         self._number = parts.chain.add(batch, self._agent(intended), event, self._now)
 
     def release(self) -> Provision:
@@ -156,7 +174,7 @@ class HandOver:
         except (Conflict, SealBroken) as error:
             problem = self._not_handed_over(intended, error)
         else:
-            provision_id = provision_id_of(self._now, self._number)
+            provision_id = provision_id_of(self._now, self._writer, self._number)
             return Provision(provision_id, intended.image_name, intended.reference, intended.image_host, auth, rendered)
         raise problem
 
@@ -165,8 +183,14 @@ class HandOver:
         known = self._known
         if known.user_data is None and known.intended.user_data is not None:
             found = find_user_data(batch, known.intended.account_id, known.intended.user_data, self._parts.values)
+            for sealed in found.sealed if found is not None else ():
+                self._need_key_of(sealed)
             self._parts.provisions.kept.found(known, found)
         return known.user_data
+
+    def _need_key_of(self, sealed: bytes) -> None:
+        if not self._looked_up and self._parts.vault.lacks_key_of(sealed):
+            raise NeedsKeyring
 
     def _agent(self, intended: Intended) -> Actor:
         return Actor(
@@ -184,15 +208,19 @@ async def provision(token: Token, address: str | None, request_id: str | None, p
     Raises UnknownToken, RefusedToken; NotHandedOver when there is no image to install, or when its credential or its user data
     does not fit, or no token is minted (never a guess, never anonymous); Unavailable when the row cannot be written.
     """
+    looked_up = False
     for _ in range(TRIES):
-        hand_over = HandOver(token, address, request_id, parts, with_user_data=with_user_data)
+        hand_over = HandOver(token, address, request_id, parts, with_user_data=with_user_data, looked_up=looked_up)
+        needs = None
         try:
             await parts.provisions.submit(token, hand_over.decide)
         except NeedsToken as needed:
             needs = needed
+        except NeedsKeyring:
+            looked_up = True
         else:
             return hand_over.release()
-        await _mint(needs, parts)
+        await (parts.vault.look_up() if needs is None else _mint(needs, parts))
     raise Unavailable("The registry credential is being changed just now, so nothing was released. Try again.")
 
 
@@ -213,41 +241,6 @@ async def _mint(needs: NeedsToken, parts: Parts) -> None:
         return
     parts.activity.seen(intended, parts.clock())
     raise NotHandedOver(needs.agent, why)
-
-
-def refuse(intended: Intended) -> None:
-    """Raise Conflict, with a code and a sentence that says what to do, when there is nothing to hand over."""
-    refuse_image(intended)
-    if intended.pin_digest and intended.pinned_digest is None:
-        raise Conflict(
-            f"The image {intended.image_name} is to be pinned to the digest that a check has found, and none has found one yet."
-            " Press Check now on the image's page.",
-            "not-checked",
-        )
-
-
-def refuse_image(intended: Intended) -> None:
-    """As `refuse`, for a check, which may find the digest that is to be pinned."""
-    if intended.image_id is None:
-        raise Conflict(
-            "No image is chosen for this agent, and the account has no default image. Choose one on the agent's page.", "no-image"
-        )
-    if intended.withdrawn_at is not None:
-        raise Conflict(
-            f"The official image {intended.image_name} is offered no longer. Choose another one on the agent's page.", "image-withdrawn"
-        )
-    if intended.needed_id is None:
-        return
-    if intended.credential_id is None:
-        raise Conflict(
-            f"The registry credential of the image {intended.image_name} is missing. Choose one on the image's page.", "no-credential"
-        )
-    if not same_registry(intended.host, intended.image_host):
-        raise Conflict(
-            f"The image {intended.image_name} is at {intended.image_host}, and its registry credential is for {intended.host}."
-            " Choose a credential of the image's own host.",
-            "host-mismatch",
-        )
 
 
 def _does_not_open(intended: Intended, error: SealBroken) -> Conflict:

@@ -22,7 +22,7 @@ from webapp.images.pinning import pinned_reference
 from webapp.log import redact
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import NOWHERE, KeptRows, Known
-from webapp.provisioning.provision_id import place_of
+from webapp.provisioning.provision_id import HandedAt, place_of
 from webapp.provisioning.pulls import failure_kind, note_pull, reference_of
 from webapp.provisioning.result import Result, shortened
 from webapp.secrets import named_value
@@ -51,10 +51,11 @@ _USED = (
 
 
 _HANDED = (
-    "SELECT action, object_kind, object_id, object_name, detail, secret_version FROM audit_log WHERE account_id = :account_id AND at = :at"
-    " AND seq = :number AND actor_id = :agent_id AND decision = 'allowed' AND action IN ('registry_credential.release', 'image.hand_over')"
+    "SELECT chain, action, object_kind, object_id, object_name, detail, secret_version FROM audit_log"
+    " WHERE account_id = :account_id AND at = :at AND seq = :number AND actor_id = :agent_id AND decision = 'allowed'"
+    " AND action IN ('registry_credential.release', 'image.hand_over')"
 )
-"""The row of a hand-over, by what its id holds."""
+"""The row of a hand-over, by what its id holds; a writer of another process may have one with the same time and number."""
 
 _VALUES = (
     "SELECT host, auth_method, username, parameters, sealed FROM registry_credentials"
@@ -68,10 +69,12 @@ _READ = re.compile(r"secrets\.(\w+) \(version (\d+)\)", re.ASCII)
 _LARGEST = 2**63 - 1
 
 
-async def _handed(transaction: AccountTransaction, agent: Actor, at: int, number: int) -> Row | None:
-    if number > _LARGEST:
+async def _handed(transaction: AccountTransaction, agent: Actor, place: HandedAt, chain: str) -> Row | None:
+    """The hand-over's row: the one in this chain, or, when the chains were named anew by a restore since, the only one that fits."""
+    if place.number > _LARGEST:
         return None
-    return await transaction.fetch_one(_HANDED, {"at": at, "number": number, "agent_id": agent.id})
+    rows = await transaction.fetch_all(_HANDED, {"at": place.at, "number": place.number, "agent_id": agent.id})
+    return next((row for row in rows if row["chain"] == chain), rows[0] if len(rows) == 1 else None)
 
 
 class UnknownToken(Exception):
@@ -175,9 +178,10 @@ class ProvisionRepository:
         this agent's, Conflict for a second, different result.
         """
         now = self._clock()
-        handed_at, number = place_of(result.provision_id)
+        place = place_of(result.provision_id)
+        handed_at = place.at
         async with self._database.account(agent.account_id).transaction() as transaction:
-            handed = await _handed(transaction, agent, handed_at, number)
+            handed = await _handed(transaction, agent, place, self._chain.of_writer(place.writer))
             if handed is None:
                 raise NotFound("This agent has had no provision with that provision_id.")
             result = replace(result, error=await self._without_secret(transaction, handed, result.error))
@@ -224,7 +228,7 @@ class ProvisionRepository:
         pairs: list[tuple[str, str]] = []
         for row in await transaction.fetch_all(_VALUES, {"id": credential_id, "version": version}):
             place = seal_context(account_id, credential_id, version, row["host"], row["auth_method"], row["parameters"])
-            pairs += [(row["username"], value) for value in self._opened(row["sealed"], place)]
+            pairs += [(row["username"], value) for value in await self._opened(row["sealed"], place)]
         for minted in await self._tokens.lately(account_id, credential_id):
             pairs.append((token_username(minted.source.auth_method), self._tokens.open(minted).reveal().decode("utf-8")))
         return [form for username, value in pairs for form in (_basic(username, value), value)]
@@ -238,12 +242,12 @@ class ProvisionRepository:
                 {"name": name, "version": int(version)},
             )
             if row is not None:
-                values += self._opened(row["sealed"], named_value.seal_context(transaction.account_id, row["id"], int(version)))
+                values += await self._opened(row["sealed"], named_value.seal_context(transaction.account_id, row["id"], int(version)))
         return values
 
-    def _opened(self, sealed: bytes, context: SealContext) -> list[str]:
+    async def _opened(self, sealed: bytes, context: SealContext) -> list[str]:
         try:
-            return [self._vault.open(sealed, context).reveal().decode("utf-8")]
+            return [(await self._vault.opened(sealed, context)).reveal().decode("utf-8")]
         except SealBroken:
             return []
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from webapp.errors import Invalid
+from webapp.errors import Invalid, Unavailable
 from webapp.provisioning.answers import as_docker_config, as_json, encoded
 from webapp.provisioning.check_routes import answer_check, refusals
 from webapp.provisioning.provision import HandOver, Parts, provision
@@ -20,6 +20,9 @@ from webapp.web.principal import actor
 from webapp.web.routing import bare, page
 
 _FORMATS = {"": as_json, "json": as_json, "docker-config": as_docker_config}
+_TRIED_AGAIN_WITHIN = 0.5
+"""Seconds: a hand-over that could not be written is tried a second time, unless that would make its agent wait twice as long."""
+
 _JSON = (b"content-type", b"application/json")
 
 
@@ -62,7 +65,8 @@ def hand_over_directly(asked: Asked, parts: Parts) -> None:
 
     def done(error: Exception | None) -> None:
         if error is not None:
-            asked.fall_back()
+            waited_long = isinstance(error, Unavailable) and asked.waited > _TRIED_AGAIN_WITHIN
+            asked.fall_back(error if waited_long else None)
             return
         try:
             handed = hand_over.release()

@@ -27,6 +27,11 @@ class FoundUserData:
         return sum(len(reading.stored) for reading in self.readings.values()) > MOST_OUTPUT // 64
 
     @property
+    def sealed(self) -> list[bytes]:
+        """The values that are sealed."""
+        return [reading.stored for reading in self.readings.values() if reading.secret_version is not None]
+
+    @property
     def reads(self) -> str:
         """What is read, by name, for the audit row: `user data reads secrets.DB_PASSWORD (version 3), variables.STAGE`."""
         if not self.readings:

@@ -85,28 +85,37 @@ class ImportRepository:
         """
         row = await self._kept(actor, values, import_id)
         entries = [] if row is None else await self._entries(actor, values, row)
-        stored = 0
+        account, stored = self._database.account(actor.account_id), 0
 
-        async def write(batch: Batch) -> None:
-            # As a batch: a thousand values are a few statements, and do not keep others waiting for a second.
+        async def store(transaction: AccountTransaction) -> None:
             nonlocal stored
-            transaction = AccountTransaction(batch, actor.account_id)
             if row is None:  # it was stored before, or nobody has it any more: either way it waits for no other import
                 if await spend_nonce(transaction, import_id, import_id, self._clock()) is None:
                     raise NotFound(_GONE)
                 return
-            # What another import of this very batch writes cannot be read yet: a second one of an account waits its turn.
-            first = batch.memo.setdefault(("import", actor.account_id), import_id)
-            if first != import_id:
-                raise Conflict("Another import of this account was stored at the same time. Look at the new preview.", "import-stale")
-            if batch.memo.get(("imported", import_id)) or await spend_nonce(transaction, import_id, import_id, self._clock()) is not None:
+            if await spend_nonce(transaction, import_id, import_id, self._clock()) is not None:
                 return
             await values.put_all(transaction, actor, entries)
             await transaction.execute("DELETE FROM env_imports WHERE account_id = :account_id AND id = :id", {"id": import_id})
-            batch.memo["imported", import_id] = True
             stored = len(entries)
 
-        await self._database.submit(write)
+        async def write(batch: Batch) -> None:
+            # As a batch: a thousand values are a few statements, and do not keep others waiting for a second.
+            # What another import of this very batch writes cannot be read yet: a second one of an account waits its turn.
+            first = import_id if row is None else batch.memo.setdefault(("import", actor.account_id), import_id)
+            if first != import_id:
+                raise Conflict("Another import of this account was stored at the same time. Look at the new preview.", "import-stale")
+            if row is not None and batch.memo.get(("imported", import_id)):
+                return
+            await store(AccountTransaction(batch, actor.account_id))
+            if row is not None:
+                batch.memo["imported", import_id] = True
+
+        if self._database.is_shared:  # others write between what a batch reads and what it writes: only a transaction keeps them out
+            async with account.transaction() as transaction:
+                await store(transaction)
+        else:
+            await self._database.submit(write)
         return stored
 
     async def again(self, actor: Actor, values: NamedValueRepository, import_id: str) -> Preview:
@@ -114,7 +123,7 @@ class ImportRepository:
         row = await self._kept(actor, values, import_id)
         if row is None:
             raise NotFound(_GONE)
-        kept = self._opened(actor, values, row)
+        kept = await self._opened(actor, values, row)
         return await self.begin(actor, values, Secret(kept["text"].encode("utf-8")))
 
     async def _kept(self, actor: Actor, values: NamedValueRepository, import_id: str) -> Row | None:
@@ -125,7 +134,7 @@ class ImportRepository:
         )
 
     async def _entries(self, actor: Actor, values: NamedValueRepository, row: Row) -> list[Entry]:
-        kept = self._opened(actor, values, row)
+        kept = await self._opened(actor, values, row)
         known = {key: (str(record_id), int(version)) for key, (record_id, version) in kept["known"].items()}
         file = parse_env_file(kept["text"].encode("utf-8"), allow_empty=not values.kind.sealed)
         existing = await values.existing(actor, [entry.name.key for entry in file.entries])
@@ -135,10 +144,10 @@ class ImportRepository:
             if not _is_unchanged(entry, existing.get(entry.name.key))
         ]
 
-    def _opened(self, actor: Actor, values: NamedValueRepository, row: Row) -> Any:
+    async def _opened(self, actor: Actor, values: NamedValueRepository, row: Row) -> Any:
         """The text that is kept, and what the preview saw beside it. Raises NotFound: one that does not open is there no more."""
         try:
-            return json.loads(self._vault.open(row["sealed"], self._context(actor, values, row["id"])).reveal())
+            return json.loads((await self._vault.opened(row["sealed"], self._context(actor, values, row["id"]))).reveal())
         except SealBroken:
             raise NotFound(_GONE) from None
 

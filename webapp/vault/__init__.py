@@ -15,7 +15,7 @@ from webapp.vault.root_key import RootKey, create_root_key, read_root_key
 from webapp.vault.root_keys import NewRootKey, Place, WrappedRootKey, current_root_key, new_root_key, place_of
 from webapp.vault.secret import Secret
 from webapp.vault.tokens import Token, mint, parse
-from webapp.vault.vault import SealContext, Sealed, Vault
+from webapp.vault.vault import SealContext, Sealed, Vault, steady_clock
 
 __all__ = [
     "Keyring",
@@ -45,4 +45,5 @@ __all__ = [
     "place_of",
     "read_root_key",
     "rewrap_keyring",
+    "steady_clock",
 ]

@@ -1,15 +1,18 @@
 """What the program asks of its keys: seal and open values, and MACs of tokens, cookies and audit rows."""
 
 import hmac
+import math
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from webapp.errors import Unavailable
 from webapp.vault import envelope
-from webapp.vault.envelope import associated_data
+from webapp.vault.envelope import SealBroken, associated_data
 from webapp.vault.keyring import Keyring
 from webapp.vault.secret import Secret
 from webapp.vault.tokens import Token, base62
@@ -39,12 +42,25 @@ class Sealed:
     blob: bytes
 
 
+def steady_clock() -> float:
+    """Seconds that pass while the machine sleeps, too, where the system counts those."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+async def _as_they_are() -> None:
+    """No other process changes the keyring."""
+
+
 class Vault:
-    """The keys of one installation, in memory."""
+    """The keys of one installation, in memory. Where other processes may change the keyring, `keyring_watch` keeps it up to date."""
 
     def __init__(self, keyring: Keyring, instance_id: str) -> None:
         self._keyring = keyring
         self.instance_id = instance_id
+        self.look_up: Callable[[], Awaitable[None]] = _as_they_are
+        """Has the keys that other processes have made by now. Raises Unavailable."""
+        self.seals_until = math.inf
+        """When (`steady_clock`) nothing more is sealed before the keys were looked up again: another one may be to seal by then."""
         self._wraps: Counter[int] = Counter()
         self._signing_key = Ed25519PrivateKey.from_private_bytes(keyring.others["head"].reveal())  # made once
 
@@ -52,8 +68,8 @@ class Vault:
         return f"<Vault of {self.instance_id}>"
 
     def seal(self, secret: Secret, context: SealContext) -> Sealed:
-        """Seal a value to its place, under a data key of its own."""
-        kek_id = self._keyring.active_kek
+        """Seal a value to its place, under a data key of its own. Raises Unavailable when the keys were not looked up for too long."""
+        kek_id = self._sealing_kek()
         kek = self._keyring.kek(kek_id).reveal()
         self._wraps[kek_id] += 1
         return Sealed(kek_id, envelope.seal(kek, kek_id, secret.reveal(), self.place(context)))
@@ -67,15 +83,33 @@ class Vault:
         kek = self._keyring.kek(envelope.key_id(blob)).reveal()
         return Secret(envelope.open_sealed(kek, blob, place))
 
+    async def opened(self, blob: bytes, context: SealContext) -> Secret:
+        """As `open`; a key that is not known here is looked up first, since another process may have made it. Raises Unavailable, too."""
+        if self.lacks_key_of(blob):
+            await self.look_up()
+        return self.open(blob, context)
+
+    def lacks_key_of(self, blob: bytes) -> bool:
+        """Whether it names a key that is not known here."""
+        try:
+            return envelope.key_id(blob) not in self._keyring.keks
+        except SealBroken:
+            return False
+
     def rewrap(self, blob: bytes, context: SealContext) -> Sealed:
-        """The same value under the KEK that seals now; it is not opened. Raises SealBroken, or UnknownKey."""
-        kek_id = self._keyring.active_kek
+        """The same value under the KEK that seals now; it is not opened. Raises SealBroken, or UnknownKey; Unavailable as `seal` does."""
+        kek_id = self._sealing_kek()
         old = envelope.key_id(blob)
         if old == kek_id:
             return Sealed(kek_id, blob)
         keks = self._keyring.kek(old).reveal(), self._keyring.kek(kek_id).reveal()
         self._wraps[kek_id] += 1
         return Sealed(kek_id, envelope.rewrap(*keks, kek_id, blob, self.place(context)))
+
+    def _sealing_kek(self) -> int:
+        if steady_clock() > self.seals_until:
+            raise Unavailable("The keys are being looked up again. Try again.", "keys-looked-up")
+        return self._keyring.active_kek
 
     def take_wraps(self) -> Mapping[int, int]:
         """How many data keys each KEK has wrapped in this process since this was asked last."""

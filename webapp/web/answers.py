@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.errors import AppError
@@ -99,6 +99,8 @@ class Answers:
                 )
             else:
                 await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            _logger.info("request %s was given up by its client before all of it was here", request_id)
         except Exception:
             _logger.exception("request %s failed", request_id)
             if status:

@@ -37,6 +37,11 @@ class Asked:
         self.address = address
         self.request_id = new_request_id()
 
+    @property
+    def waited(self) -> float:
+        """Seconds since it came."""
+        return time.perf_counter() - self._started
+
     def answer(self, body: bytes, *, name: bytes, value: bytes) -> None:
         """Answer with a JSON document and one header of its own."""
         own = b"content-length: %d\r\nx-request-id: %b\r\n%b: %b\r\n" % (len(body), self.request_id.encode(), name, value)

@@ -1,0 +1,56 @@
+"""One agent that two processes serve: each hand-over has an id of its own, and its result is known by it at both."""
+
+import httpx2
+import pytest
+
+from tests.personas import PASSWORD, House
+from tests.stories import add_image, bearer, enrolled, provision, store_credential
+from tests.two_stores import neighbour, on_postgresql
+from webapp.ids import new_id
+from webapp.provisioning.provision_id import place_of
+
+__all__ = ["neighbour"]
+
+pytestmark = [pytest.mark.anyio, on_postgresql]
+
+
+async def report(house: House, token: str, provision_id: str, outcome: str = "pulled") -> httpx2.Response:
+    client = await house.client()
+    body = {"provision_id": provision_id, "outcome": outcome, "digest": None, "error": None}
+    return await client.post("/api/v1/provision/result", json=body, headers=bearer(token))
+
+
+async def furnish(house: House, alice: httpx2.AsyncClient) -> str:
+    agent_id, token = await enrolled(house, alice)
+    image = await add_image(alice, await store_credential(alice))
+    assert (await alice.post(f"/agents/{agent_id}", data={"image_id": image, "current_password": PASSWORD})).status_code == 303
+    return token
+
+
+async def ids_with_one_number(house: House, neighbour: House, token: str) -> tuple[str, str]:
+    """Two hand-overs at the same time, whose rows have the same number in two chains."""
+    here, there = list[str](), list[str]()
+    for _ in range(12):
+        for each, ids in ((house, here), (neighbour, there)):
+            ids.append((await provision(each, token)).json()["provision_id"])
+    return next((one, other) for one in here for other in there if place_of(one).number == place_of(other).number)
+
+
+async def test_hand_overs_with_the_same_time_and_number_are_two(house: House, neighbour: House, alice: httpx2.AsyncClient) -> None:
+    token = await furnish(house, alice)
+    here, there = await ids_with_one_number(house, neighbour, token)
+    assert here != there
+    assert (await report(neighbour, token, here)).status_code == 200
+    assert (await report(house, token, there, "failed")).status_code == 200, "it is no second result of the same hand-over"
+    rows = await house.store.database.fetch_all("SELECT id, outcome FROM provision_results")
+    assert {row["id"]: row["outcome"] for row in rows} == {here: "pulled", there: "failed"}
+
+
+async def test_after_a_restore_an_id_means_the_only_row_that_fits(house: House, neighbour: House, alice: httpx2.AsyncClient) -> None:
+    token = await furnish(house, alice)
+    here, there = await ids_with_one_number(house, neighbour, token)
+    alone = (await provision(house, token)).json()["provision_id"]
+    house.store.chain.name = new_id()
+    assert (await report(house, token, alone)).status_code == 200
+    assert (await report(house, token, here)).status_code == 404, "two fit, and it is not guessed which one is meant"
+    assert (await report(neighbour, token, there)).status_code == 200
