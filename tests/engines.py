@@ -20,8 +20,8 @@ from webapp.database.sqlite import path_of, url_of
 ENGINES = ("sqlite", "postgresql")
 
 on_sqlite = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-"""For what only SQLite's store can be (its file, its lock, a value of another type in a column), and for what asks the database nothing
-that the neighbours do not ask on both. The reason stands beside it."""
+"""For what only SQLite's store can be: its file, its lock, a value of another type in a column. The reason stands beside it. A file that
+asks the database nothing which others do not ask on both says `ENGINES = ("sqlite",)`, and why (`tests/conftest.py`)."""
 
 on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 """For what only PostgreSQL does."""
