@@ -1,6 +1,8 @@
 """What every test has, and the last lines of a run that say which parts of the system were missing."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -51,6 +53,14 @@ __all__ = [
 def anyio_backend() -> str:
     """The event loop of all async tests; the server runs on no other."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A test that runs a command in its own process sets up a log that writes to where that test's output goes; the next one's does not."""
+    yield
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if not type(handler).__module__.startswith("webapp.")]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -154,7 +154,7 @@ def everybody(
     names = [name for name in story.agents if not name.startswith("temporary")] + [f"temporary-{number}"]
     askers = [_ask(urls[client // len(names) % len(urls)], story, names[client % len(names)]) for client in range(CLIENTS)]
     members = [_replace(alice, story), _edit(alice, story), _reassign(alice, story), _revoke(alice, story, number, chance)]
-    return [*askers, *members, story.made.go_on(alice, story.is_refused), stay_signed_in(alice, urls[0])]
+    return [*askers, *members, story.made.go_on(alice, story.is_refused)]
 
 
 async def _until_it_dies(work: Awaitable[None]) -> None:

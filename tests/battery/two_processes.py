@@ -168,7 +168,7 @@ def _named(answer: Answer) -> str:
 async def _all_at_once(story: Story, several: Sequence[Server], alice: Any, seconds: float, chance: random.Random) -> None:
     await enrol(alice, story, "temporary-0")
     urls = [server.url for server in several]
-    tasks = [asyncio.create_task(work) for work in everybody(urls, alice, story, 0, chance)]
+    tasks = [asyncio.create_task(work) for work in [*everybody(urls, alice, story, 0, chance), stay_signed_in(alice, urls[0])]]
     _, running = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     for task in running:
         task.cancel()
