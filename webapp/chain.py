@@ -30,6 +30,9 @@ _ALL = (*COLUMNS, "previous_mac", "mac")
 _LAST = "SELECT seq, mac FROM audit_log WHERE chain = :chain ORDER BY seq DESC LIMIT 1"
 _INSERT = f"INSERT INTO audit_log ({', '.join(_ALL)}) VALUES ({', '.join(':' + column for column in _ALL)})"
 
+_NUL = b"\\u0000"
+"""A NUL, as JSON has it. PostgreSQL keeps none: a path that somebody asks for would fail the batch, and with it the others in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -114,12 +117,16 @@ class AuditChain:
 
     def _row(self, head: _Head, actor: Actor, event: Event, at: int) -> tuple[tuple[object, ...], bytes]:
         """The row's columns that its MAC covers, and the MAC."""
-        row = (  # in the order of COLUMNS
+        row: tuple[object, ...] = (  # in the order of COLUMNS
             head.chain, head.seq + 1, at, actor.account_id, actor.kind, actor.id, actor.label, actor.accessor, event.action,
             event.object_kind, event.object_id, event.object_name, event.secret_version, event.decision, event.detail, actor.address,
             actor.request_id,
         )  # fmt: skip
-        return row, self._vault.audit_mac(_mac_input(head.mac, row))
+        covered = _mac_input(head.mac, row)
+        if _NUL in covered:
+            row = tuple(value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row)
+            covered = _mac_input(head.mac, row)
+        return row, self._vault.audit_mac(covered)
 
     def _pending_in(self, transaction: Transaction | Batch) -> _Head | None:
         """The head as this transaction has moved it; None before it has."""

@@ -9,7 +9,7 @@ import pytest
 from tests.real.postgresql import ROLE, Cluster
 from webapp.database import Batch, Database
 from webapp.database.group_commit import GroupCommit
-from webapp.database.postgresql_engine import PostgresqlEngine
+from webapp.database.postgresql_engine import MOST_SECONDS, PostgresqlEngine
 from webapp.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
@@ -80,3 +80,19 @@ async def test_who_was_told_is_not_told_again_and_the_others_are_written(group: 
     await later
     assert [type(each) for each in told] == [Unavailable]
     assert await notes(somebody_else) == [1, 2]
+
+
+async def test_who_is_gone_in_a_transaction_lets_go_of_its_locks_once_it_could_not_go_on_anyway(url: str, somebody_else: Database) -> None:
+    gone = await Database.open(url)
+    with pytest.raises(Unavailable):  # as its holder sees it, who was only slow
+        async with gone.transaction() as transaction:
+            found = await transaction.fetch_one("SELECT setting FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'")
+            assert found is not None
+            assert MOST_SECONDS < int(found["setting"]) / 1000 <= 5
+            await transaction.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+            await transaction.execute(INSERT, {"id": 1})
+            async with somebody_else.transaction() as other:  # which waits for that
+                await other.execute(INSERT, {"id": 2})
+            await transaction.execute(INSERT, {"id": 3})
+    assert await notes(gone) == [2]
+    await gone.close()

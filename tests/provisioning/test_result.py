@@ -8,7 +8,7 @@ import pytest
 
 from tests.engines import on_sqlite
 from tests.personas import House
-from tests.stories import add_image, bearer, enrolled, provision
+from tests.stories import add_image, bearer, enrolled, provision, store_credential
 from webapp.clock import MINUTE
 from webapp.errors import Invalid
 from webapp.provisioning.provision_id import HandedAt, place_of, provision_id_of
@@ -155,3 +155,11 @@ def test_an_id_holds_the_time_the_writer_and_the_number(writer: int, told: str) 
     place = HandedAt(1_793_714_700_000, writer, 7)
     assert provision_id_of(place.at, place.writer, place.number) == told
     assert place_of(told) == place
+
+
+async def test_an_image_whose_name_says_that_a_secret_was_read_keeps_no_result_back(house: House, alice: httpx2.AsyncClient) -> None:
+    agent_id, token = await enrolled(house, alice)
+    image = await add_image(alice, await store_credential(alice), name="x; user data secrets.A (version 99999999999999999999)")
+    await house.tamper("UPDATE agents SET image_id = :image WHERE id = :id", image=image, id=agent_id)
+    handed = (await provision(house, token)).json()
+    assert (await report(house, token, provision_id=handed["provision_id"], error="no route to host")).status_code == 200

@@ -1,13 +1,18 @@
 """One agent that two processes serve: each hand-over has an id of its own, and its result is known by it at both."""
 
+import asyncio
+
 import httpx2
 import pytest
 
 from tests.personas import PASSWORD, House
 from tests.stories import add_image, bearer, enrolled, provision, store_credential
 from tests.two_stores import neighbour, on_postgresql
+from webapp.errors import Unavailable
 from webapp.ids import new_id
+from webapp.provisioning.provision import HandOver
 from webapp.provisioning.provision_id import place_of
+from webapp.vault import mint
 
 __all__ = ["neighbour"]
 
@@ -54,3 +59,19 @@ async def test_after_a_restore_an_id_means_the_only_row_that_fits(house: House, 
     assert (await report(house, token, alone)).status_code == 200
     assert (await report(house, token, here)).status_code == 404, "two fit, and it is not guessed which one is meant"
     assert (await report(neighbour, token, there)).status_code == 200
+
+
+async def test_who_was_told_to_try_again_before_its_turn_came_is_not_read_with_all_others_from_then_on(
+    house: House, neighbour: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.store.database._group, "_longest", 0.1)
+    provisions, told = house.app.state.provisions, asyncio.Queue[Exception | None]()
+    token = await furnish(house, alice)
+    async with neighbour.store.database.transaction() as transaction:
+        await transaction.execute("LOCK TABLE generations")  # what every batch reads first
+        for _ in range(50):
+            guess = mint("a")
+            provisions.queue(guess, HandOver(guess, None, None, house.app.state.parts).decide, told.put_nowait)
+        assert {type(await told.get()) for _ in range(50)} == {Unavailable}
+    assert provisions._asked == {}
+    assert (await provision(house, token)).status_code == 200

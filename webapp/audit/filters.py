@@ -57,7 +57,9 @@ def parse_filter(values: Mapping[str, str]) -> tuple[AuditFilter, dict[str, str]
         dates[name] = values.get(name, "").strip()
         if dates[name] and not _is_date(dates[name]):
             errors[name], dates[name] = "Write the date as 2026-11-03.", ""
-    return AuditFilter(action, decision, values.get("q", "").strip()[:200], dates["since"], dates["until"]), errors
+    # PostgreSQL refuses a text with a NUL, and an export has begun to answer when it is asked.
+    query = values.get("q", "").replace("\0", "").strip()[:200]
+    return AuditFilter(action, decision, query, dates["since"], dates["until"]), errors
 
 
 def _is_date(text: str) -> bool:

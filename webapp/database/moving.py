@@ -33,6 +33,7 @@ _TRANSACTION = (
     "BEGIN",
     "SET LOCAL statement_timeout = 0",
     "SET LOCAL lock_timeout = '60s'",
+    "SET LOCAL idle_in_transaction_session_timeout = 0",  # the source may take a while to be read
     f"SELECT pg_advisory_xact_lock({postgresql.WHOLE}, 0)",  # whoever would begin an installation there waits
 )
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 
 from webapp.database.rows import DuplicateKey, Row, StatementFailed, Unreachable, Values
-from webapp.errors import ConfigurationError, Unavailable
+from webapp.errors import ConfigurationError, Invalid, Unavailable
 
 WORDS = {"BYTES": "BYTEA", "KEYTEXT": "TEXT", "TEXT": 'TEXT COLLATE "C"'}
 """Text is compared by its bytes, as SQLite does: a page's last key and an index mean the same on both."""
@@ -38,7 +38,8 @@ _SESSION = {
     "jit": "off",  # every statement is short
     "lock_timeout": "3s",
     "statement_timeout": "60s",
-    "idle_in_transaction_session_timeout": "30s",  # who holds a lock and is gone without a word lets go of it
+    # Who holds a lock and is gone without a word lets go of it: others wait for it meanwhile. A transaction takes less in all.
+    "idle_in_transaction_session_timeout": "5s",
 }
 
 _PATIENCE = {"lock_timeout": "60s", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
@@ -52,7 +53,7 @@ _WRONG_SETTING = {
 }
 """What begins a SQLSTATE that no patience helps against (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
-_LOST = ("08", "57P", "25006", "53300")
+_LOST = ("08", "57P", "25006", "25P03", "25P04", "53300")
 """The server, or its connection, is gone, or is one that does not write any more."""
 
 _PASSING = ("40", "53", "55P03", "57014", "58", "0A000", "XX")
@@ -116,6 +117,8 @@ def translated(error: Exception) -> Exception:
         # The detail names the columns, and then their values: Key (account_id, name_key)=(…) already exists.
         columns = str(error.detail or "").partition("(")[2].partition(")=")[0]
         return DuplicateKey(tuple(column.strip().strip('"') for column in columns.split(",")))
+    if isinstance(error, asyncpg.CharacterNotInRepertoireError):
+        return Invalid({"": "A text holds a NUL character (U+0000), which cannot be stored. Take it out."})
     if isinstance(error, asyncpg.PostgresError):
         state = str(error.sqlstate or "")
         if state.startswith(_LOST):

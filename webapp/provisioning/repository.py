@@ -65,7 +65,8 @@ _VALUES = (
 )
 """A credential's value of this version: the current one, or one that has been replaced since and is kept."""
 
-_READ = re.compile(r"secrets\.(\w+) \(version (\d+)\)", re.ASCII)
+_READ = re.compile(r"secrets\.(\w+) \(version (\d{1,9})\)", re.ASCII)
+"""What a row says was read. An image may have a name that says such a thing, with a number that no column holds."""
 _LARGEST = 2**63 - 1
 
 
@@ -111,8 +112,14 @@ class ProvisionRepository:
 
     def queue(self, token: Token, write: Write, done: Done) -> None:
         """Group commit for who has this token and does not wait; see `Database.queue`."""
-        self._asked[token.accessor] = None
-        self._database.queue(write, done)
+        accessor = token.accessor
+        self._asked[accessor] = None
+
+        def ended(error: Exception | None) -> None:
+            self._asked.pop(accessor, None)  # who failed before its turn came would be read with every batch from now on
+            done(error)
+
+        self._database.queue(write, ended)
 
     def known(self, batch: Batch, token: Token) -> Known:
         """What the agent with this token is to be handed now, read while nobody else writes.
