@@ -1,7 +1,6 @@
 """A backup of PostgreSQL: `pg_dump` while the servers run, `pg_restore` into another database, and what ends with a restore."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tests.engines import Engine
 from tests.personas import House
 from tests.real.postgresql import SUPERUSER, Cluster
 from tests.stories import add_image, bootstrap_token, enroll, enrolled, provision, store_credential
-from webapp.app import create_app
+from tests.test_restore import running
 from webapp.audit.heads import current, line_of, read_heads
 from webapp.audit.verification import verify
 from webapp.cli import main
@@ -21,7 +20,6 @@ from webapp.command import Refusal
 from webapp.errors import ConfigurationError
 from webapp.restore import end_restored
 from webapp.settings import Settings
-from webapp.store import open_store
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ["postgresql"], indirect=True)]
 
@@ -66,14 +64,6 @@ def dumped(cluster: Cluster, source: str) -> Callable[[str], object]:
     file, where = f"{cluster.folder}/{source}.dump", ["-h", "127.0.0.1", "-p", f"{cluster.port}", "-U", SUPERUSER]
     cluster.run("pg_dump", *where, "--format=custom", f"--file={file}", source)
     return lambda target: cluster.run("pg_restore", *where, "--exit-on-error", "--single-transaction", f"--dbname={target}", file)
-
-
-@asynccontextmanager
-async def running(house: House, settings: Settings) -> AsyncIterator[House]:
-    async with open_store(settings, clock=house.clock) as store:
-        app = create_app(settings, store=store)
-        async with app.router.lifespan_context(app):
-            yield replace(house, settings=settings, store=store, app=app)
 
 
 @pytest.mark.parametrize("agents", ["keep", "end"])
