@@ -61,13 +61,15 @@ async def test_what_is_wrong_with_the_url_is_said_without_the_password(postgresq
         ("sslmode=require", "the server has no TLS"),
         ("sslmode=require&sslrootcert=/nowhere/hunter2.pem", "the file of sslrootcert cannot be read"),
         ("sslmode=verify-full", "needs sslrootcert=FILE"),
+        ("sslmode=verify-full&sslrootcert=HOME/hunter2.pem", "is not what it should be, PEM"),
     ],
 )
 async def test_an_option_that_no_patience_helps_against_is_named(
     postgresql: Cluster, name: str, option: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # where a person may have certificates of their own
-    url = postgresql.url(name).replace("sslmode=disable", option)
+    (tmp_path / "hunter2.pem").write_text("no certificate")
+    url = postgresql.url(name).replace("sslmode=disable", option.replace("HOME", str(tmp_path)))
     with pytest.raises(ConfigurationError, match=said) as caught:
         await Database.open(url)
     assert "hunter2" not in str(caught.value)

@@ -58,6 +58,9 @@ _WRONG_SETTING = {
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 """The options of a URL that name a file."""
 
+_NO_PEM = {"NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_END_LINE", "KEY_VALUES_MISMATCH"}
+"""Why OpenSSL does not take one of these files."""
+
 _OPTION = re.compile(r'parameter "([a-z0-9_.]+)"', re.IGNORECASE)
 """What a refusal of an option names it by; its value may be behind that."""
 
@@ -166,6 +169,8 @@ def cannot_connect(error: Exception) -> Exception:
         return ConfigurationError(f"WEBAPP_DATABASE_URL: PostgreSQL does not take {which} behind the ? (it says {state}).")
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConfigurationError(f"WEBAPP_DATABASE_URL: the server's certificate is not trusted ({error.verify_message}).")
+    if isinstance(error, ssl.SSLError) and ("PEM" in str(error) or error.reason in _NO_PEM):
+        return ConfigurationError(f"WEBAPP_DATABASE_URL: one of the files of {', '.join(_FILES)} is not what it should be, PEM.")
     if isinstance(error, ConnectionError) and "rejected SSL" in str(error):
         return ConfigurationError("WEBAPP_DATABASE_URL: the server has no TLS, and sslmode asks for it.")
     if isinstance(error, asyncpg.ClientConfigurationError) and "root certificate" in str(error):
