@@ -59,6 +59,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest takes the fixture's own parameters
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a file on fewer engines where it says so, with its `ENGINES`: what asks the database nothing that others do not ask on both."""
+    named = any("engine" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if "engine" in metafunc.fixturenames and hasattr(metafunc.module, "ENGINES") and not named:
+        metafunc.definition.add_marker(pytest.mark.parametrize("engine", metafunc.module.ENGINES, indirect=True))
+
+
 SLOWEST_FIRST = ("e2e/test_pages.py", "tests/test_battery_", "e2e/")
 """What takes a file's worker the longest: begun last, it would keep the others waiting at the end."""
 

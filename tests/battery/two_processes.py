@@ -64,7 +64,7 @@ async def two_processes(
             chance = random.Random(seed)  # noqa: S311  not a secret
             places = [Desk(f"desk{number}", alice, chance) for number in range(desks)]
             expiring = _expiring(Desk("expiring", alice, chance), several, told, max(1, count // EXPIRE_EVERY))
-            staying = asyncio.create_task(stay_signed_in(alice))
+            staying = asyncio.create_task(stay_signed_in(alice, several[0].url))
             await asyncio.gather(expiring, *(_one_by_one(desk, several, told, count // desks) for desk in places))
             staying.cancel()
             if seconds:
