@@ -38,6 +38,7 @@ async def test_it_fails_no_hand_over_of_the_batch_that_writes_it_down(house: Hou
     image = await add_image(alice, await store_credential(alice))
     await house.tamper("UPDATE agents SET image_id = :image WHERE id = :id", image=image, id=agent_id)
     bob, agent = await house.signed_in(house.bob), await house.client()
+
     async def a_viewer_tries() -> int:
         return (await bob.post("/images/a%00b/delete")).status_code
 
