@@ -38,6 +38,7 @@ LOUD = {
         " select name FROM images",
         "INSERT INTO agents (id) VALUES (:id)",
         "INSERT INTO accounts (id) VALUES (:id) ON CONFLICT (id) DO NOTHING",
+        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER)",  # at every start
         "UPDATE sessions SET seen_at = :now WHERE account_id = :account_id",
         "UPDATE agent_activity SET last_seen_at = :at",
         "DELETE FROM form_nonces WHERE spent_at < :now",
