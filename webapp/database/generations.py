@@ -36,7 +36,7 @@ _NEW_ROW = re.compile(r"\s*INSERT\s+INTO(?!.*\bON\s+CONFLICT\b.*\bDO\s+UPDATE\b)
 
 @lru_cache(maxsize=1024)
 def is_quiet(sql: str) -> bool:
-    """Whether this statement changes nothing that may have been kept: it only reads, it adds a row or a table, or it writes to a quiet table.
+    """Whether this statement changes nothing that may have been kept: it reads, it adds a row or a table, or it writes to a quiet table.
 
     What was added is in nothing that was kept, since what is absent is never kept.
     """
