@@ -1,6 +1,8 @@
 """What every test has, and the last lines of a run that say which parts of the system were missing."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -53,10 +55,26 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A test that runs a command in its own process sets up a log that writes to where that test's output goes; the next one's does not."""
+    yield
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if not type(handler).__module__.startswith("webapp.")]
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores: nearly half of the time is waiting, for browsers, servers and disks."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest takes the fixture's own parameters
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a file on fewer engines where it says so, with its `ENGINES`: what asks the database nothing that others do not ask on both."""
+    named = any("engine" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if "engine" in metafunc.fixturenames and hasattr(metafunc.module, "ENGINES") and not named:
+        metafunc.definition.add_marker(pytest.mark.parametrize("engine", metafunc.module.ENGINES, indirect=True))
 
 
 SLOWEST_FIRST = ("e2e/test_pages.py", "tests/test_battery_", "e2e/")

@@ -1,5 +1,6 @@
 """The log: one line a record, and no secret in it, whatever was handed to it."""
 
+import io
 import json
 import logging
 import re
@@ -226,3 +227,11 @@ def test_warnings_go_to_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().err
     assert "WARNING py.warnings: " in printed
     assert f"UserWarning: token=[withheld]" in printed.replace("\\n", "\n")  # noqa: F541, RUF100
+
+
+def test_a_standard_error_that_is_closed_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", closed)
+    set_up_logging("info")
+    closed.close()
+    logging.getLogger("webapp.test").error("nobody reads this")

@@ -1,7 +1,7 @@
 """A backup of PostgreSQL: `pg_dump` while the servers run, `pg_restore` into another database, and what ends with a restore."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,15 +13,18 @@ from tests.engines import Engine
 from tests.personas import House
 from tests.real.postgresql import SUPERUSER, Cluster
 from tests.stories import add_image, bootstrap_token, enroll, enrolled, provision, store_credential
-from webapp.app import create_app
+from tests.test_restore import running
+from webapp import restore
 from webapp.audit.heads import current, line_of, read_heads
 from webapp.audit.verification import verify
+from webapp.check import CheckReport, check_store
 from webapp.cli import main
-from webapp.command import Refusal
+from webapp.command import Progress, Refusal
+from webapp.database import Database
 from webapp.errors import ConfigurationError
 from webapp.restore import end_restored
 from webapp.settings import Settings
-from webapp.store import open_store
+from webapp.vault import Vault
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("engine", ["postgresql"], indirect=True)]
 
@@ -54,26 +57,18 @@ async def backed(house: House, alice: httpx2.AsyncClient, engine: Engine, postgr
         await alice.post(f"/agents/{agent_id}", data={"image_id": image})
         assert (await provision(house, tokens[name])).status_code == 200
     bootstrap = await bootstrap_token(alice)
-    restore = dumped(postgresql, engine.made[0])
+    bring_back = dumped(postgresql, engine.made[0])
     assert (await alice.post(f"/agents/{agent_id}/revoke")).status_code == 303
-    restore(target)
+    bring_back(target)
     settings = replace(house.settings, database_url=postgresql.url(target))
     return Backed(str(alice.cookies["session"]), bootstrap, tokens["kept"], tokens["revoked"], settings)
 
 
 def dumped(cluster: Cluster, source: str) -> Callable[[str], object]:
-    """Back this database up, as docs/operations.md says; what is returned restores it into another one."""
+    """Back this database up, as docs/postgresql.md says; what is returned restores it into another one."""
     file, where = f"{cluster.folder}/{source}.dump", ["-h", "127.0.0.1", "-p", f"{cluster.port}", "-U", SUPERUSER]
     cluster.run("pg_dump", *where, "--format=custom", f"--file={file}", source)
     return lambda target: cluster.run("pg_restore", *where, "--exit-on-error", "--single-transaction", f"--dbname={target}", file)
-
-
-@asynccontextmanager
-async def running(house: House, settings: Settings) -> AsyncIterator[House]:
-    async with open_store(settings, clock=house.clock) as store:
-        app = create_app(settings, store=store)
-        async with app.router.lifespan_context(app):
-            yield replace(house, settings=settings, store=store, app=app)
 
 
 @pytest.mark.parametrize("agents", ["keep", "end"])
@@ -107,6 +102,20 @@ async def test_it_refuses_while_a_server_has_it_open(house: House, backed: Backe
     async with running(house, backed.settings):
         with pytest.raises(Refusal, match=r"2 connections .* Stop the servers first"):
             await end_restored(backed.settings, agents="keep", uid=0, progress=silent, clock=house.clock)
+
+
+async def test_it_refuses_when_a_server_begins_meanwhile(house: House, backed: Backed, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with AsyncExitStack() as stack:
+
+        async def check_and_begin(database: Database, vault: Vault, progress: Progress) -> CheckReport:
+            await stack.enter_async_context(running(house, backed.settings))
+            return await check_store(database, vault, progress)
+
+        monkeypatch.setattr(restore, "check_store", check_and_begin)
+        with pytest.raises(Refusal, match=r"2 connections .* Stop the servers first"):
+            await end_restored(backed.settings, agents="end", uid=0, progress=silent, clock=house.clock)
+    async with running(house, backed.settings) as new:
+        assert (await provision(new, backed.kept)).status_code == 200, "nothing has ended"
 
 
 async def test_it_refuses_another_root_key(house: House, backed: Backed, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -65,9 +66,14 @@ def _version(folder: Path, *added: str) -> Path:
     return folder / "program.py"
 
 
+def name_in(url: str) -> str:
+    """The database's name."""
+    return urlsplit(url).path.lstrip("/")
+
+
 def applied(postgresql: Cluster, url: str) -> list[int]:
     """The migrations that the database has, each as often as it is noted."""
-    return [int(line) for line in postgresql.sql(url.rpartition("/")[2], "SELECT number FROM migrations ORDER BY number").split()]
+    return [int(line) for line in postgresql.sql(name_in(url), "SELECT number FROM migrations ORDER BY number").split()]
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +132,7 @@ async def test_the_new_version_migrates_while_the_old_one_serves_and_both_go_on(
 def test_a_database_that_is_two_ahead_is_refused(tmp_path: Path, postgresql: Cluster, url: str) -> None:
     install(tmp_path, url)
     added = f"INSERT INTO migrations VALUES ({NEWEST + 1}, 'a', 1), ({NEWEST + 2}, 'b', 1)"
-    postgresql.sql(url.rpartition("/")[2], f"SET ROLE {ROLE}; {added}")
+    postgresql.sql(name_in(url), f"SET ROLE {ROLE}; {added}")
     ended = run({**environ_of(tmp_path, url), "WEBAPP_ROOT_KEY_FILE": f"{key_of(tmp_path)}"}, "serve")
     assert (ended.returncode, ended.stdout) == (os.EX_CONFIG, "")
     assert ended.stderr == (
@@ -146,4 +152,4 @@ def test_many_that_start_at_once_migrate_once(tmp_path: Path, postgresql: Cluste
             assert httpx2.get(f"{server.url}/readyz").status_code == 200
             assert not re.search(r" (ERROR|CRITICAL) ", server.log.read_text())
     assert applied(postgresql, url) == [*range(1, NEWEST + 2)]
-    assert postgresql.sql(url.rpartition("/")[2], "SELECT count(*) FROM information_schema.columns WHERE column_name = 'colour'") == "2"
+    assert postgresql.sql(name_in(url), "SELECT count(*) FROM information_schema.columns WHERE column_name = 'colour'") == "2"

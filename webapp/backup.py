@@ -36,7 +36,7 @@ async def backup(store: Store, actor: Actor, path: Path, progress: Progress) -> 
     The audit log's row about it is committed first, and so in it. Raises Refusal, CopyFailed, Unavailable.
     """
     if is_postgresql(store.settings.database_url):
-        raise Refusal("The store is in PostgreSQL: back it up with pg_dump, as docs/operations.md says.")
+        raise Refusal("The store is in PostgreSQL: back it up with pg_dump, as docs/postgresql.md says.")
     database = path_of(store.settings.database_url)
     await asyncio.to_thread(_refuse, path, database)
     event = Event("store.backup", "backup", "", path.name, detail=f"to {path}"[:500])

@@ -114,7 +114,7 @@ async def kept_up_to_date(settings: Settings, database: Database, vault: Vault) 
     watch = KeyringWatch(settings, database, vault)
     vault.look_up = watch.look_up
     await watch.look_up()
-    async with repeated(watch.look, PERIOD):
+    async with repeated(watch.look, PERIOD, at_once=False):  # or a command that ends in a moment would break off a connection
         yield
 
 

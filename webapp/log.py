@@ -175,7 +175,8 @@ class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]  # generi
     def handleError(self, record: logging.LogRecord) -> None:
         kind = sys.exc_info()[0]
         if kind is not None and not issubclass(kind, OSError):
-            self.stream.write(f"a record of the logger {record.name} could not be written ({kind.__name__})\n")
+            with contextlib.suppress(OSError, ValueError):  # it is closed: whoever logs is not to suffer from that
+                self.stream.write(f"a record of the logger {record.name} could not be written ({kind.__name__})\n")
 
 
 def _on_one_line(text: str) -> str:

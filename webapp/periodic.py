@@ -12,13 +12,15 @@ _logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def repeated(job: Callable[[], Awaitable[object]], seconds: float) -> AsyncIterator[None]:
-    """Do the job at once, and again so many seconds after it was done, as long as the block runs.
+async def repeated(job: Callable[[], Awaitable[object]], seconds: float, *, at_once: bool = True) -> AsyncIterator[None]:
+    """Do the job at once, unless that was done, and again so many seconds after it was done, as long as the block runs.
 
     A job that fails is done again all the same: Unavailable is logged as a warning, and anything else as a fault.
     """
 
     async def run() -> None:
+        if not at_once:
+            await asyncio.sleep(seconds)
         while True:
             try:
                 await job()

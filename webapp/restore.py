@@ -137,8 +137,7 @@ async def end_restored(settings: Settings, *, agents: str, uid: int, progress: P
     """
     settings.make_data_dir()
     async with open_store(settings, clock=clock, patience=True) as store:
-        if others := await store.database.other_writers():
-            raise Refusal(f"{others} connections of other processes have the store open. Stop the servers first.")
+        await _refuse_others(store)
         report = await check_store(store.database, store.vault, progress)
         log = await verify(store.database, store.vault, unseen)
         ends = await _end(store, await actor_of(store, uid), "PostgreSQL", agents)
@@ -146,6 +145,12 @@ async def end_restored(settings: Settings, *, agents: str, uid: int, progress: P
     if log.problems:
         told.append(f"The audit log of the backup is not whole: {log.problems[0]} Run audit verify.")
     return Restored(report.ok, tuple(told), None)
+
+
+async def _refuse_others(store: Store) -> None:
+    """Raises Refusal while other processes have the store open."""
+    if others := await store.database.other_writers():
+        raise Refusal(f"{others} connections of other processes have the store open. Stop the servers first.")
 
 
 def _refuse_names(path: Path, file: Path, *, replace_store: bool) -> None:
@@ -175,6 +180,8 @@ async def _end(store: Store, actor: Actor, name: str, agents: str) -> list[str]:
     noted_at = max(now, await asyncio.to_thread(_last_head_at, store))
     chain = AuditChain(store.database, store.vault, store.clock, new_id())
     async with store.database.transaction() as transaction:
+        # Again: one that began meanwhile goes on with the chain that ends here. Who begins now waits for this, and finds the new chain.
+        await _refuse_others(store)
         sessions, tokens = [await _count(transaction, sql, now) for sql in ENDED]
         for sql in _FORGOTTEN:
             await transaction.execute(sql)

@@ -145,19 +145,21 @@ def _print(announcement: str) -> None:
 def _ends_when_told(parent: Parent | None) -> Iterator[Callable[[_Server], None]]:
     """SIGINT and SIGTERM end what runs: the server in order (at once when one comes again), or, before there is one, the start.
 
-    A parent does, too, and then SIGINT is its own affair. The function that the block gets names the server.
+    A parent does, too, and then SIGINT is its own affair. So a start may be told twice, and closes nevertheless what it has opened. The
+    function that the block gets names the server.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     servers: list[_Server] = []
     signals = _SIGNALS if parent is None else (signal.SIGTERM,)
-    signalled = False
+    signalled = cancelled = False
 
     def end(at_once: bool) -> None:
-        if servers and servers[0].started:
+        nonlocal cancelled
+        if servers:  # one that is not there yet looks at this when it is
             servers[0].should_exit = True
             servers[0].force_exit = servers[0].force_exit or at_once
-        elif task is not None:
-            task.cancel()
+        elif task is not None and not cancelled:
+            cancelled = task.cancel()
 
     def signal_came() -> None:
         nonlocal signalled

@@ -91,9 +91,9 @@ async def open_store(
     """Open the store, and close it at the end.
 
     `first` is whether it may be made when there is none yet: by default only in a file, which is this process's own; of a PostgreSQL
-    database `init` says so. `patience` is for a command; see `Database.open`. `notices` gets the lines that people should read, such as
-    where a new root key is. Raises ConfigurationError (StoreLocked when another process has the file open), Unavailable; then not a byte
-    of the database has changed.
+    database `init` says so. `patience` is for a command, see `Database.open`; a command leaves the official images as they are.
+    `notices` gets the lines that people should read, such as where a new root key is. Raises ConfigurationError (StoreLocked when
+    another process has the file open), Unavailable; then not a byte of the database has changed.
     """
     shared = is_postgresql(settings.database_url)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,7 +124,8 @@ async def open_locked_store(
         vault = Vault(open_keyring(rows, opened.root, opened.instance_id), opened.instance_id)
         named = await database.fetch_one(_CHAIN_SQL)
         chain = AuditChain(database, vault, clock, (named or {}).get("audit_chain") or "")
-        await load_official_images(database, settings.official_images_file, clock())
+        if not patience:  # a command may be run without that setting, and the servers go on with what they have loaded
+            await load_official_images(database, settings.official_images_file, clock())
         sign_ins = SignIns(database, vault, chain, clock, minter(settings, clock))
         imports = ImportRepository(database, vault, clock)
         await imports.forget_expired()

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 from argon2 import PasswordHasher
 
+from tests.engines import on_sqlite
 from tests.personas import PASSWORD, House
 from webapp.accounts import repository
 from webapp.accounts.member import member_mac
@@ -95,6 +96,7 @@ async def test_a_wrong_password_is_in_the_audit_log_and_an_unknown_address_is_no
     assert rows[0]["account_id"] == house.alice.account_id
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("target", "leads_to"),
     [

@@ -54,6 +54,7 @@ async def test_a_head_is_read_as_it_was_written_and_anybody_can_verify_its_signa
     Ed25519PublicKey.from_public_bytes(bytes.fromhex(house.store.vault.public_key)).verify(signature, signed)
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("change", ["seq", "mac", "at", "installation", "signature", "chains", "key"])
 async def test_it_refuses_a_head_that_was_changed(house: House, alice: httpx2.AsyncClient, change: str) -> None:
     await furnish(house, alice)
@@ -66,6 +67,7 @@ async def test_it_refuses_a_head_that_was_changed(house: House, alice: httpx2.As
         parse_line(json.dumps(content), house.store.vault)
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("line", ["", "{}", "[]", "null", "{", '{"chains": 7, "signature": "00"}', "[" * 20000, '{"signature": 5}'])
 async def test_it_refuses_what_is_no_head(house: House, line: str) -> None:
     with pytest.raises(ValueError, match="no head"):

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.audit.test_verification import silent
 from tests.personas import House
 from tests.two_stores import neighbour, on_postgresql
+from webapp.audit import retention
 from webapp.audit.exporting import EVERY, Heads
 from webapp.audit.filters import AuditFilter
 from webapp.audit.heads import current, read_heads
@@ -17,6 +19,9 @@ from webapp.chain import Event
 from webapp.clock import DAY
 from webapp.command import DONE, REFUSED, Command, Outcome
 from webapp.commands import execute
+from webapp.database import Batch, postgresql_engine
+from webapp.database.postgresql_connection import PostgresqlConnection
+from webapp.errors import Conflict
 
 __all__ = ["neighbour"]
 
@@ -118,3 +123,30 @@ async def test_a_cut_is_of_all_chains_and_in_one_process_at_a_time(house: House,
     found = await run(neighbour, "audit-verify")
     assert found.exit == DONE, found.stdout
     assert found.stdout.count("Rows up to 3 of chain") == 4
+
+
+async def test_a_cut_that_another_one_has_overtaken_takes_no_note_back(
+    house: House, neighbour: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await more_rows(house, 6)
+    house.clock.advance(40 * DAY)
+    await more_rows(house, 1)
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    write, before, turns = postgresql_engine._write, house.clock() - 30 * DAY, list[str]()
+
+    async def cut_by(each: House) -> int:
+        store = each.store
+        return await retention.cut(store.database, store.vault, store.chain, each.clock, each.alice.actor, before, silent)
+
+    async def write_late(connection: PostgresqlConnection, batch: Batch) -> None:
+        if any("audit_cuts" in sql for sql in batch.statements) and not turns:
+            turns.append("overtaken between what it read and what it writes")
+            assert await cut_by(neighbour) == 12
+        await write(connection, batch)
+
+    monkeypatch.setattr(postgresql_engine, "_write", write_late)
+    monkeypatch.setattr("webapp.database.postgresql_engine.MOST_SECONDS", 60.0)
+    with pytest.raises(Conflict, match="changed meanwhile"):
+        await cut_by(house)
+    assert turns
+    assert (await verified(house)).problems == ()

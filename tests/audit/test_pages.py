@@ -10,6 +10,7 @@ from dataclasses import replace
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import START, House
 from tests.stories import add_image, bootstrap_token, enroll, enrolled, id_in_list, provision, store_credential
 from webapp.actor import Actor
@@ -141,6 +142,7 @@ async def test_days_begin_and_end_in_utc_and_both_are_included(house: House, ali
         assert objects((await fresh.get(f"/audit?{query}")).text) == found
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "fragment"])
 @pytest.mark.parametrize(
     ("query", "says"),
@@ -238,6 +240,7 @@ async def test_the_csv_has_all_rows_and_not_one_page(house: House, alice: httpx2
     assert [int(row["seq"]) for row in read] == list(range(1001, 0, -1))
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "plain", "a=1", ""])
 async def test_no_cell_of_the_csv_is_a_formula(house: House, alice: httpx2.AsyncClient, name: str) -> None:
     await write(house, name, actor=replace(house.alice.actor, label=name, address=name))

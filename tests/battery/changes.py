@@ -118,6 +118,7 @@ class Desk:
         """Send a form, which has to be taken."""
         answer = await self.member.post(path, data=form)
         assert answer.status_code == 303, (path, answer.status_code)
+        assert not answer.headers["Location"].startswith("/login"), f"{path}: nobody was signed in"
 
     async def _replace_with(self, value: str, expires: float = 0.0) -> None:
         credential = self.credential_of[self.chosen]

@@ -21,7 +21,7 @@ import httpx2
 from e2e.server import Server
 from tests.battery.aftermath import look_into
 from tests.battery.several import member, servers, settings_at
-from tests.battery.story import Story, ask_once_more, enrol, everybody, move_in
+from tests.battery.story import Story, ask_once_more, enrol, everybody, move_in, stay_signed_in
 from tests.battery.troubles import TROUBLES, Pair
 from tests.real.history import violations
 from tests.real.postgresql import postgresql_cluster, standby_of
@@ -85,7 +85,8 @@ async def _live_through(
     troubles: Sequence[str], pair: Pair, several: Sequence[Server], alice: httpx2.AsyncClient, told: Told, seconds: float
 ) -> None:
     story, urls = told.story, [server.url for server in several]
-    works: list[Coroutine[Any, Any, None]] = [*everybody(urls, alice, story, 0, pair.chance), _enrolments(alice, story)]
+    others = stay_signed_in(alice, urls[0]), _enrolments(alice, story)
+    works: list[Coroutine[Any, Any, None]] = [*everybody(urls, alice, story, 0, pair.chance), *others]
     tasks = [asyncio.create_task(work) for work in [*works, *(_probe(url, told) for url in urls)]]
     try:
         for name in troubles:

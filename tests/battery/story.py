@@ -22,7 +22,7 @@ LAST_LOOK = 0.3
 """Seconds of asking after the last kill."""
 
 UNAVAILABLE, UNAUTHORISED = 503, 401
-SIGN_IN_EVERY = 120.0
+SIGN_IN_EVERY = 30.0
 PAUSE = 0.02
 """Seconds before somebody who was told to try again does."""
 
@@ -116,11 +116,15 @@ async def move_in(server: Server, alice: httpx2.AsyncClient, story: Story) -> No
     await _post(alice, f"/agents/{story.ids['reassigned']}", {"image_id": story.ids["chosen-0"]})
 
 
-async def stay_signed_in(alice: httpx2.AsyncClient) -> None:
+async def stay_signed_in(alice: httpx2.AsyncClient, url: str) -> None:
     """Enter the password again before it is asked for, until that is stopped: what hands out keys wants it every five minutes."""
     while True:
         await asyncio.sleep(SIGN_IN_EVERY)
-        await alice.post("/login", data={"email": EMAIL, "password": PASSWORD})
+        # As at another machine: signing in again ends the session that it is done in, and what is under way would be turned away.
+        async with httpx2.AsyncClient(base_url=url, headers=alice.headers, timeout=alice.timeout) as other:
+            await other.post("/login", data={"email": EMAIL, "password": PASSWORD})
+            if "session" in other.cookies:
+                alice.cookies = other.cookies
 
 
 async def _sign_in(alice: httpx2.AsyncClient) -> None:
@@ -150,7 +154,7 @@ def everybody(
     names = [name for name in story.agents if not name.startswith("temporary")] + [f"temporary-{number}"]
     askers = [_ask(urls[client // len(names) % len(urls)], story, names[client % len(names)]) for client in range(CLIENTS)]
     members = [_replace(alice, story), _edit(alice, story), _reassign(alice, story), _revoke(alice, story, number, chance)]
-    return [*askers, *members, story.made.go_on(alice, story.is_refused), stay_signed_in(alice)]
+    return [*askers, *members, story.made.go_on(alice, story.is_refused)]
 
 
 async def _until_it_dies(work: Awaitable[None]) -> None:
@@ -243,6 +247,7 @@ async def _change(alice: httpx2.AsyncClient, path: str, data: dict[str, str], wr
         await asyncio.sleep(PAUSE)
         return
     assert answer.status_code == 303, answer.text
+    assert not answer.headers["Location"].startswith("/login"), "nobody was signed in"
     write.acknowledged = time.monotonic()
 
 

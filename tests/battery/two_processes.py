@@ -64,7 +64,7 @@ async def two_processes(
             chance = random.Random(seed)  # noqa: S311  not a secret
             places = [Desk(f"desk{number}", alice, chance) for number in range(desks)]
             expiring = _expiring(Desk("expiring", alice, chance), several, told, max(1, count // EXPIRE_EVERY))
-            staying = asyncio.create_task(stay_signed_in(alice))
+            staying = asyncio.create_task(stay_signed_in(alice, several[0].url))
             await asyncio.gather(expiring, *(_one_by_one(desk, several, told, count // desks) for desk in places))
             staying.cancel()
             if seconds:
@@ -168,7 +168,7 @@ def _named(answer: Answer) -> str:
 async def _all_at_once(story: Story, several: Sequence[Server], alice: Any, seconds: float, chance: random.Random) -> None:
     await enrol(alice, story, "temporary-0")
     urls = [server.url for server in several]
-    tasks = [asyncio.create_task(work) for work in everybody(urls, alice, story, 0, chance)]
+    tasks = [asyncio.create_task(work) for work in [*everybody(urls, alice, story, 0, chance), stay_signed_in(alice, urls[0])]]
     _, running = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     for task in running:
         task.cancel()

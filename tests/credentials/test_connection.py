@@ -10,7 +10,6 @@ import httpx2
 import pytest
 
 from tests.credentials.test_ecr_forms import ECR, ROLE
-from tests.engines import on_sqlite
 from tests.markup import HTMX, beside, says
 from tests.personas import House
 from tests.real.registry import Registry, settings_for
@@ -279,7 +278,14 @@ async def test_a_value_that_was_replaced_meanwhile_goes_to_its_own_host_only(
         await tests.test(house.alice.actor, fields, None, stored=read)
 
 
-async def is_told_at_its_image(house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, stored_as: object) -> None:
+@pytest.mark.parametrize(
+    ("engine", "stored_as"),
+    [("sqlite", "no reference"), ("postgresql", "no reference"), ("sqlite", b"\xff")],  # SQLite takes bytes for a text
+    indirect=["engine"],
+)
+async def test_what_is_no_reference_in_the_database_is_told_at_its_image(
+    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry, stored_as: object
+) -> None:
     address = await stored(alice, htpasswd_registry)
     for name in ("broken", "there"):
         await with_image(alice, address, htpasswd_registry, name)
@@ -287,16 +293,3 @@ async def is_told_at_its_image(house: House, alice: httpx2.AsyncClient, htpasswd
     words = says((await alice.post(f"{address}/test", data=await edited(alice, address, htpasswd_registry), headers=HTMX)).text)
     assert "broken No such image What is stored as its reference is none." in words
     assert "there Works" in words
-
-
-async def test_what_is_no_reference_in_the_database_is_told_at_its_image(
-    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry
-) -> None:
-    await is_told_at_its_image(house, alice, htpasswd_registry, "no reference")
-
-
-@on_sqlite  # which takes bytes for a text
-async def test_bytes_in_place_of_a_reference_are_told_at_their_image(
-    house: House, alice: httpx2.AsyncClient, htpasswd_registry: Registry
-) -> None:
-    await is_told_at_its_image(house, alice, htpasswd_registry, b"\xff")

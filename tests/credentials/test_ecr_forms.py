@@ -17,6 +17,8 @@ from webapp.registry.allowed import Origin
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # what a form takes
+
 PAGE_OR_FRAGMENT = pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "fragment"])
 
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"

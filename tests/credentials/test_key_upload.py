@@ -13,6 +13,8 @@ from tests.stories import add_image, enrolled, id_in_list, provision
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # what a form takes
+
 KEY = service_account_key()
 PEM: str = json.loads(KEY)["private_key"]
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from tests.credentials.minting import GOOGLE_HOST, KEY, ecr_fields, google_fields, store
-from tests.engines import on_sqlite
 from tests.personas import START, House, TestClock
 from tests.real.aws_ecr import GET_TOKEN, AwsEcr
 from tests.real.aws_kms import REGION, SECRET_ACCESS_KEY
@@ -131,38 +130,28 @@ async def test_a_restart_takes_the_row(house: House, clocked: TestClock, ecr: Aw
     assert (later.password.reveal().decode() != first, ecr.asked[GET_TOKEN]) == (True, 2)
 
 
-async def is_not_handed_over(house: House, clocked: TestClock, ecr: AwsEcr, statement: str, value: object) -> None:
+CHANGED = (
+    ("UPDATE minted_tokens SET expires_at = expires_at + :value", DAY),
+    ("UPDATE minted_tokens SET minted_at = expires_at - :value", MINUTE),
+    ("UPDATE minted_tokens SET sealed = :value", b"SB1"),
+)
+OF_ANOTHER_TYPE = (("UPDATE minted_tokens SET sealed = :value", "text"), ("UPDATE minted_tokens SET expires_at = :value", "never"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "statement", "value"),
+    [*(("sqlite", *each) for each in CHANGED + OF_ANOTHER_TYPE), *(("postgresql", *each) for each in CHANGED)],
+    indirect=["engine"],
+)
+async def test_a_row_that_was_changed_is_not_handed_over(
+    house: House, clocked: TestClock, ecr: AwsEcr, statement: str, value: object
+) -> None:
     credential = await store(house)
     first = await signed_in(house, credential)
     clocked.advance(10 * HOUR)
     await house.tamper(statement, value=value)
     again = await restarted(house).stored(house.alice.actor, credential.id, credential.secret_version)
     assert (again.password.reveal().decode() != first, ecr.asked[GET_TOKEN]) == (True, 2)
-
-
-@pytest.mark.parametrize(
-    ("statement", "value"),
-    [
-        ("UPDATE minted_tokens SET expires_at = expires_at + :value", DAY),
-        ("UPDATE minted_tokens SET minted_at = expires_at - :value", MINUTE),
-        ("UPDATE minted_tokens SET sealed = :value", b"SB1"),
-    ],
-)
-async def test_a_row_that_was_changed_is_not_handed_over(
-    house: House, clocked: TestClock, ecr: AwsEcr, statement: str, value: object
-) -> None:
-    await is_not_handed_over(house, clocked, ecr, statement, value)
-
-
-@on_sqlite  # which takes a value of another type
-@pytest.mark.parametrize(
-    ("statement", "value"),
-    [("UPDATE minted_tokens SET sealed = :value", "text"), ("UPDATE minted_tokens SET expires_at = :value", "never")],
-)
-async def test_a_row_with_a_value_of_another_type_is_not_handed_over(
-    house: House, clocked: TestClock, ecr: AwsEcr, statement: str, value: object
-) -> None:
-    await is_not_handed_over(house, clocked, ecr, statement, value)
 
 
 async def test_a_row_that_was_moved_to_another_credential_is_not_handed_over(house: House, clocked: TestClock, ecr: AwsEcr) -> None:

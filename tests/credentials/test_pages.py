@@ -3,6 +3,7 @@
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.markup import HTMX, beside, filled_in, hidden, link, names, says, summary
 from tests.personas import House
 from tests.real.canary import CANARY, found_in
@@ -51,6 +52,7 @@ async def test_a_row_says_what_it_is_for_and_who_uses_it(house: House, alice: ht
     assert link(row, "Delete") == f"/registry-credentials/{credential_id}/delete"
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("query", "found"),
     [("ACME", ["acme-a", "Acme-B"]), (" -b ", ["Acme-B"]), ("%", ["50%"]), ("_", ["a_b"]), ("!", []), ("STRASSE", ["straße"]), ("x", [])],
@@ -139,6 +141,7 @@ async def test_saving_says_too_when_only_the_host_is_kept(alice: httpx2.AsyncCli
     assert '<code class="host">ghcr.io</code>' in page
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @PAGE_OR_FRAGMENT
 @pytest.mark.parametrize(
     ("changed", "field", "said"),
@@ -289,6 +292,7 @@ async def test_an_unknown_one_is_not_there(
     assert names((await alice.get("/registry-credentials")).text) == []
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("path", ["", "/new", "/key-upload", "/0", "/0/delete"])
 async def test_a_stranger_is_led_to_sign_in(stranger: httpx2.AsyncClient, path: str) -> None:
     for answer in (await stranger.get("/registry-credentials" + path), await stranger.post("/registry-credentials" + path, data=STORED)):

@@ -265,6 +265,7 @@ async def test_a_disk_that_is_not_there_yet_is_told_to_all_and_tried_again(tmp_p
         await transaction.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
     await desk.note(3)
     await desk.group.close()
+    await desk.engine.close()
     assert desk.on_disk() == [3]
 
 

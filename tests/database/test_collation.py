@@ -37,9 +37,9 @@ async def pages(house: House, query: str = "") -> list[str]:
 async def test_pages_and_searches_are_in_the_order_of_bytes(
     house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "PAGE", 3)
     for name in NAMES:
         await add_image(alice, name=name, docker_image_url="nginx")
+    monkeypatch.setattr(records, "PAGE", 3)
     expected = sorted((name for name in NAMES), key=lambda name: key_of(name).encode())
     others = await house.store.database.fetch_all('SELECT name FROM images ORDER BY name_key COLLATE "default"')
     assert [row["name"] for row in others] != expected, "the database's own order is another one"

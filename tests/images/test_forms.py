@@ -14,6 +14,8 @@ from webapp.images.forms import ImageForm
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # what a form takes
+
 PAGE_OR_FRAGMENT = pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "fragment"])
 HUB_HOSTS = ["docker.io", "index.docker.io", "registry-1.docker.io"]
 DIGEST = "sha256:" + "0123456789abcdef" * 4

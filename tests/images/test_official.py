@@ -10,6 +10,7 @@ import pytest
 from tests.markup import HTMX, link, names, says
 from tests.personas import House, settings_in
 from tests.stories import add_image, enrolled, id_in_list, provision
+from webapp.database import is_postgresql
 from webapp.errors import ConfigurationError
 from webapp.images.official import load_official_images, read_official_images
 from webapp.store import open_store
@@ -181,3 +182,13 @@ async def test_one_that_is_used_is_withdrawn_until_it_comes_back(house: House, a
     await start_with(house, tmp_path, DEBIAN)
     assert names((await alice.get("/images")).text) == ["Debian 12"]
     assert (await provision(house, token)).status_code == 200
+
+
+async def test_a_command_that_was_told_of_no_file_leaves_them_as_they_are(house: House, tmp_path: Path) -> None:
+    await start_with(house, tmp_path, DEBIAN, ALPINE)
+    before = await house.store.database.fetch_all("SELECT id, withdrawn_at FROM images ORDER BY id")
+    if is_postgresql(house.settings.database_url):  # elsewhere it runs in the server
+        async with open_store(house.settings, clock=house.clock, patience=True):
+            pass
+    assert len(before) == 2
+    assert await house.store.database.fetch_all("SELECT id, withdrawn_at FROM images ORDER BY id") == before

@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import House
 from tests.stories import add_image, bearer, enrolled, provision, store_credential
 from webapp.clock import MINUTE
@@ -87,6 +88,7 @@ def test_of_a_long_error_the_beginning_is_kept() -> None:
     assert shortened(read) == "x" * MOST_ERROR
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("content", "says"), [(b"", "not JSON"), (b"[]", "no object"), (b"\xff", "not JSON"), (b"[" * 100_000, "not JSON")]
 )

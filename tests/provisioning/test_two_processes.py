@@ -1,13 +1,15 @@
 """One agent that two processes serve: each hand-over has an id of its own, and its result is known by it at both."""
 
 import asyncio
+from typing import Any
 
 import httpx2
 import pytest
 
 from tests.personas import PASSWORD, House
-from tests.stories import add_image, bearer, enrolled, provision, store_credential
+from tests.stories import add_image, bearer, bootstrap_token, enroll, enrolled, provision, store_credential
 from tests.two_stores import neighbour, on_postgresql
+from webapp.agents.enrolment import Enrolment
 from webapp.errors import Unavailable
 from webapp.ids import new_id
 from webapp.provisioning.provision import HandOver
@@ -27,9 +29,13 @@ async def report(house: House, token: str, provision_id: str, outcome: str = "pu
 
 async def furnish(house: House, alice: httpx2.AsyncClient) -> str:
     agent_id, token = await enrolled(house, alice)
+    await give_an_image(alice, agent_id)
+    return token
+
+
+async def give_an_image(alice: httpx2.AsyncClient, agent_id: str) -> None:
     image = await add_image(alice, await store_credential(alice))
     assert (await alice.post(f"/agents/{agent_id}", data={"image_id": image, "current_password": PASSWORD})).status_code == 303
-    return token
 
 
 async def ids_with_one_number(house: House, neighbour: House, token: str) -> tuple[str, str]:
@@ -95,8 +101,29 @@ async def test_what_was_kept_of_a_server_is_none_of_the_one_that_was_promoted_wi
     username, generation = (await postgresql.execute(database, there)).split("|")
     await rename(house, "lost")
     assert [await handed() for _ in range(3)] == ["lost"] * 3, "and it is kept"
-    promoted = f"UPDATE registry_credentials SET username = '{username}'; UPDATE generations SET generation = {generation} WHERE account_id <> ''"
+    there = f"UPDATE generations SET generation = {generation} WHERE account_id <> ''"
+    promoted = f"UPDATE registry_credentials SET username = '{username}'; {there}"
     cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
     await postgresql.execute(database, f"{promoted}; {cut}")
     await rename(neighbour, "newer")
     assert await handed() == "newer"
+
+
+async def test_a_token_that_is_used_at_the_other_process_meanwhile_is_not_taken_away(
+    house: House, neighbour: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap = await bootstrap_token(alice)
+    agent = (await enroll(house, bootstrap)).json()
+    token = agent["agent_token"]
+    await give_an_image(alice, agent["agent_id"])
+    look = Enrolment._reason_to_reenrol
+
+    async def look_and_be_late(*whatever: Any) -> str | None:
+        found = await look(*whatever)
+        await provision(neighbour, token)
+        return found
+
+    monkeypatch.setattr(Enrolment, "_reason_to_reenrol", look_and_be_late)
+    refused = await enroll(house, bootstrap)
+    assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (409, "agent-name-taken")
+    assert (await provision(neighbour, token)).status_code == 200

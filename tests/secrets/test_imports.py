@@ -141,6 +141,7 @@ async def test_a_thousand_secrets_are_stored_at_once(house: House, alice: httpx2
     assert "more than 1000 names" in too_many.text
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("form", [{}, {"env": ""}, {"env": " \n"}, {"env": "\ufeffA=1"}, {"env": "A=s3cret\0"}])
 async def test_what_is_no_env_file_says_so_in_the_form(alice: httpx2.AsyncClient, form: dict[str, str]) -> None:
     answer = await alice.post("/secrets/import", data=form)

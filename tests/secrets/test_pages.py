@@ -5,6 +5,7 @@ import re
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import House
 from tests.real.canary import CANARY, found_in
 from tests.stories import id_in_list
@@ -79,6 +80,7 @@ async def test_a_file_is_kept_byte_for_byte(house: House, alice: httpx2.AsyncCli
     assert await value_of(house, kind) == content
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("fields", "content", "said"),
     [

@@ -14,6 +14,8 @@ from webapp.web.sessions import local_path
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # who may do what; the pages' own tests ask the database on both
+
 OPEN = {"/login", "/setup", "/livez", "/readyz"}
 
 

@@ -12,6 +12,8 @@ from webapp.web.csrf import refuse_cross_site
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # where a request may come from
+
 LOOPBACK = "http://127.0.0.1:8000"
 PROXIED = "https://keys.example"
 

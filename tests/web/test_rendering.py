@@ -13,6 +13,8 @@ from webapp.web.rendering import VARY, done
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # how it looks
+
 HTMX = {"HX-Request": "true"}
 THREE = ("HX-Request", "HX-Boosted", "HX-History-Restore-Request")
 

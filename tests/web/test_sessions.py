@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.responses import Response
 
+from tests.engines import on_sqlite
 from tests.personas import House, settings_in
 from webapp.web.sessions import clear_session_cookie, local_path, set_cookie, set_session_cookie
 
@@ -126,6 +127,7 @@ async def test_a_cookie_of_nobody_is_no_session(house: House, text: str) -> None
     assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/images")
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("current", ["", "http://[", "https://evil.example//evil.example/x", "http://127.0.0.1:8000/images?q=%E6%97%A5"])
 async def test_htmx_is_sent_to_sign_in_wherever_it_says_to_be(stranger: httpx2.AsyncClient, current: str) -> None:
     answer = await stranger.get("/images", headers={"HX-Request": "true", "HX-Current-URL": current})

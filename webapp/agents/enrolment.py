@@ -9,6 +9,8 @@ from webapp.ids import new_id
 from webapp.names import Name
 from webapp.vault import Secret, Token, Vault, mint
 
+_NEVER_USED = "its first token was never used"
+
 
 class Enrolment:
     """Tokens of the agent API: finding their bearers, and minting the agents'."""
@@ -78,12 +80,10 @@ class Enrolment:
                 agent_id = standing["id"]
                 reason = await self._reason_to_reenrol(transaction, bearer, bootstrap, standing, now)
                 if reason is None:
-                    raise Conflict(
-                        f"An agent named {name.text} is enrolled already. Give this machine another name, or press"
-                        " Allow re-enrolment on that agent's page and enrol again.",
-                        "agent-name-taken",
-                    )
-                await self._again(transaction, bearer, agent_id, now)
+                    raise _taken(name)
+                used = await self._again(transaction, bearer, agent_id, now)
+                if used and reason == _NEVER_USED:
+                    raise _taken(name)  # with a hand-over of another process, since it was looked at: those wait for nobody
                 event = Event("agent.reenroll", "agent", agent_id, name.text, detail=reason)
             token = mint("a")
             mac = self._vault.token_mac(token, owner=agent_id, account_id=bearer.account_id, expires_at=None)
@@ -105,9 +105,11 @@ class Enrolment:
         await transaction.insert("agent_activity", {"agent_id": agent_id})
         return agent_id
 
-    async def _again(self, transaction: AccountTransaction, bearer: Actor, agent_id: str, now: int) -> None:
-        await transaction.execute(
-            "UPDATE agent_tokens SET revoked_at = :now WHERE account_id = :account_id AND agent_id = :id AND revoked_at IS NULL",
+    async def _again(self, transaction: AccountTransaction, bearer: Actor, agent_id: str, now: int) -> bool:
+        """Have the old token die, and say whether it was ever used."""
+        old = await transaction.fetch_one(
+            "UPDATE agent_tokens SET revoked_at = :now WHERE account_id = :account_id AND agent_id = :id AND revoked_at IS NULL"
+            " RETURNING used_at",
             {"now": now, "id": agent_id},
         )
         await transaction.execute(
@@ -115,6 +117,7 @@ class Enrolment:
             " WHERE account_id = :account_id AND id = :id",
             {"bootstrap": bearer.id, "now": now, "id": agent_id},
         )
+        return old is not None and old["used_at"] is not None
 
     async def _reason_to_reenrol(
         self, transaction: AccountTransaction, bearer: Actor, bootstrap: Row, standing: Row, now: int
@@ -124,7 +127,15 @@ class Enrolment:
             {"id": standing["id"]},
         )
         if token is not None and token["used_at"] is None and token["bootstrap_token_id"] == bearer.id:
-            return "its first token was never used"
+            return _NEVER_USED
         if standing["reenrol_until"] is not None and standing["reenrol_until"] > now:
             return "a member allowed it"
         return "the bootstrap token allows it" if bootstrap["allow_reenrolment"] else None
+
+
+def _taken(name: Name) -> Conflict:
+    return Conflict(
+        f"An agent named {name.text} is enrolled already. Give this machine another name, or press Allow re-enrolment on that agent's"
+        " page and enrol again.",
+        "agent-name-taken",
+    )

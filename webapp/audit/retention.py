@@ -32,6 +32,7 @@ _REMOVED = "DELETE FROM audit_log WHERE chain = :chain AND seq <= :seq"
 _NOTED = (
     "INSERT INTO audit_cuts (chain, seq, mac, at, signature) VALUES (:chain, :seq, :mac, :at, :signature)"
     " ON CONFLICT (chain) DO UPDATE SET seq = excluded.seq, mac = excluded.mac, at = excluded.at, signature = excluded.signature"
+    " WHERE audit_cuts.seq < excluded.seq"  # another process, whose lock was lost with its connection, may be further by now
 )
 
 

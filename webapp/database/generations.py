@@ -30,16 +30,17 @@ EVERY_ACCOUNT = ""
 """What a write changed that names no account."""
 
 _WRITTEN = re.compile(r"\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(\w+)", re.IGNORECASE)
+_NEW_TABLE = re.compile(r"\s*CREATE\s+TABLE\s", re.IGNORECASE)
 _NEW_ROW = re.compile(r"\s*INSERT\s+INTO(?!.*\bON\s+CONFLICT\b.*\bDO\s+UPDATE\b)", re.IGNORECASE | re.DOTALL)
 
 
 @lru_cache(maxsize=1024)
 def is_quiet(sql: str) -> bool:
-    """Whether this statement changes nothing that may have been kept: it only reads, it adds a row, or it writes to a quiet table.
+    """Whether this statement changes nothing that may have been kept: it reads, it adds a row or a table, or it writes to a quiet table.
 
-    A row that was added is in nothing that was kept, since what is absent is never kept.
+    What was added is in nothing that was kept, since what is absent is never kept.
     """
-    if sql.lstrip()[:6].upper() == "SELECT" or _NEW_ROW.match(sql):
+    if sql.lstrip()[:6].upper() == "SELECT" or _NEW_ROW.match(sql) or _NEW_TABLE.match(sql):
         return True
     written = _WRITTEN.match(sql)
     return written is not None and written[1].lower() in QUIET

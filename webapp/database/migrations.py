@@ -8,6 +8,7 @@ from pathlib import Path
 from webapp.clock import Clock
 from webapp.database.database import Database
 from webapp.database.kinds import is_postgresql
+from webapp.database.rows import NotPermitted
 from webapp.errors import ConfigurationError
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -64,6 +65,17 @@ async def migrate(database: Database, clock: Clock, *, ahead: int = 0) -> list[s
 
     Any number of processes may do it at a time: each migration is one transaction of the whole database, in which the others wait.
     """
+    try:
+        return await _migrated(database, clock, ahead)
+    except NotPermitted:
+        pass
+    raise ConfigurationError(
+        "WEBAPP_DATABASE_URL: the user may not make or change tables there (PostgreSQL says 42501). Make it the owner of the database and"
+        " of all that is in it."
+    )
+
+
+async def _migrated(database: Database, clock: Clock, ahead: int) -> list[str]:
     async with database.transaction(patient=True) as transaction:
         await transaction.execute_all((*database.own_tables, _MIGRATIONS))
     applied = {row["number"] for row in await database.fetch_all(VERSIONS_SQL)}

@@ -6,16 +6,19 @@ Anything that is written at the same time elsewhere is kept apart by advisory lo
 
 import asyncio
 import re
+import ssl
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
-from webapp.database.rows import DuplicateKey, Row, StatementFailed, Unreachable, Values
+from webapp.database.rows import DuplicateKey, NotPermitted, Row, StatementFailed, Unreachable, Values
 from webapp.errors import ConfigurationError, Invalid, Unavailable
+from webapp.names import printable
 
 WORDS = {"BYTES": "BYTEA", "KEYTEXT": "TEXT", "TEXT": 'TEXT COLLATE "C"'}
 """Text is compared by its bytes, as SQLite does: a page's last key and an index mean the same on both."""
@@ -53,6 +56,24 @@ _WRONG_SETTING = {
 }
 """What begins a SQLSTATE that no patience helps against (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
 
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+"""The options of a URL that name a file."""
+
+_NO_PEM = {"NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_END_LINE", "KEY_VALUES_MISMATCH"}
+"""Why OpenSSL does not take one of these files."""
+
+_OPTION = re.compile(r'parameter "([a-z0-9_.]+)"', re.IGNORECASE)
+"""What a refusal of an option names it by; its value may be behind that."""
+
+_OTHERS = """\
+SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND c.relname NOT IN ('generations', 'migrations')
+ AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+ AND NOT EXISTS (SELECT 1 FROM pg_class m JOIN pg_attribute a ON a.attrelid = m.oid
+  WHERE m.relnamespace = n.oid AND m.relname = 'migrations' AND a.attname = 'number')
+ ORDER BY c.relname LIMIT 3"""
+"""Tables, not of an extension, in a database that was not begun by this program."""
+
 _LOST = ("08", "57P", "25006", "25P03", "25P04", "53300")
 """The server, or its connection, is gone, or is one that does not write any more."""
 
@@ -61,7 +82,16 @@ _PASSING = ("40", "53", "55P03", "57014", "58", "0A000", "XX")
 
 
 def options_of(url: str, *, patience: bool = False) -> dict[str, Any]:
-    """What asyncpg connects with. Of several hosts, the one that takes writes is chosen, unless the URL says another thing."""
+    """What asyncpg connects with. Of several hosts, the one that takes writes is chosen, unless the URL says another thing.
+
+    Raises ConfigurationError for a file that cannot be read: to asyncpg that is a server that cannot be reached.
+    """
+    said = dict(parse_qsl(urlsplit(url).query))
+    for name in (name for name in _FILES if name in said):
+        try:
+            Path(said[name]).open("rb").close()
+        except OSError as error:
+            raise ConfigurationError(f"WEBAPP_DATABASE_URL: the file of {name} cannot be read ({error.strerror}).") from None
     options: dict[str, Any] = {
         "dsn": url,
         "database": None,  # the DSN has it
@@ -72,7 +102,7 @@ def options_of(url: str, *, patience: bool = False) -> dict[str, Any]:
         "min_size": 1,
         "max_size": 1,
     }
-    if "target_session_attrs" not in dict(parse_qsl(urlsplit(url).query)):
+    if "target_session_attrs" not in said:
         options["target_session_attrs"] = "read-write"
     return options
 
@@ -125,7 +155,8 @@ def translated(error: Exception) -> Exception:
             return Unreachable()
         if state.startswith(_PASSING) or isinstance(error, asyncpg.OutdatedSchemaCacheError):
             return Unavailable("The store cannot be written or read just now. Try again.")
-        return StatementFailed(f"{type(error).__name__} ({state}): {_named(error)}")
+        kind = NotPermitted if isinstance(error, asyncpg.InsufficientPrivilegeError) else StatementFailed
+        return kind(f"{type(error).__name__} ({state}): {_named(error)}")
     return Unreachable() if is_lost(error) else error
 
 
@@ -135,6 +166,18 @@ def cannot_connect(error: Exception) -> Exception:
     for begins, sentence in _WRONG_SETTING.items():
         if state.startswith(begins):
             return ConfigurationError(f"WEBAPP_DATABASE_URL: {sentence} (PostgreSQL says {state}).")
+    if state in {"22023", "42704"}:
+        option = _OPTION.search(str(error))
+        which = f"the option {option[1]}" if option else "an option"
+        return ConfigurationError(f"WEBAPP_DATABASE_URL: PostgreSQL does not take {which} behind the ? (it says {state}).")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConfigurationError(f"WEBAPP_DATABASE_URL: the server's certificate is not trusted ({error.verify_message}).")
+    if isinstance(error, ssl.SSLError) and ("PEM" in str(error) or error.reason in _NO_PEM):
+        return ConfigurationError(f"WEBAPP_DATABASE_URL: one of the files of {', '.join(_FILES)} is not what it should be, PEM.")
+    if isinstance(error, ConnectionError) and "rejected SSL" in str(error):
+        return ConfigurationError("WEBAPP_DATABASE_URL: the server has no TLS, and sslmode asks for it.")
+    if isinstance(error, asyncpg.ClientConfigurationError) and "root certificate" in str(error):
+        return ConfigurationError("WEBAPP_DATABASE_URL: its sslmode needs sslrootcert=FILE, the certificates to trust, PEM.")
     if isinstance(error, (asyncpg.ClientConfigurationError, ValueError)):
         return ConfigurationError("WEBAPP_DATABASE_URL: it cannot be used. Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
@@ -162,6 +205,8 @@ async def _inspected(url: str, statements: tuple[str, ...]) -> list[list[Row]]:
     try:
         connection = await asyncpg.connect(**options)
         try:
+            if others := [str(row["name"]) for row in await connection.fetch(_OTHERS)]:
+                raise _of_another_program(others)
             for statement in statements:
                 try:
                     answers.append([dict(row) for row in await connection.fetch(statement)])
@@ -170,10 +215,17 @@ async def _inspected(url: str, statements: tuple[str, ...]) -> list[list[Row]]:
         finally:
             await connection.close(timeout=CONNECT_SECONDS)
     except Exception as error:
-        problem = cannot_connect(error)
+        problem = error if isinstance(error, ConfigurationError) else cannot_connect(error)
+        if isinstance(error, asyncpg.UndefinedColumnError):
+            problem = _of_another_program(["migrations"])  # the only name among those that are read which others have, too
     if problem is not None:
         raise problem
     return answers
+
+
+def _of_another_program(tables: Sequence[str]) -> ConfigurationError:
+    named = ", ".join(printable(name) for name in tables)
+    return ConfigurationError(f"WEBAPP_DATABASE_URL: tables of another program are there ({named}). Name a database of its own.")
 
 
 def arguments(names: Sequence[str], values: Values) -> list[Any]:

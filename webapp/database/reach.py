@@ -12,6 +12,10 @@ _logger = logging.getLogger(__name__)
 FIRST, MOST = 0.05, 1.0
 """Seconds between two tries to connect: after the first failure, doubled with each, and at the most."""
 
+TRIED = 0.5
+"""Seconds of trying after which who gives up has found out something: others are not to wait for a server that hangs, nor to be sent away
+since somebody has ended."""
+
 
 class Reach:
     """What the connections to one server have in common. While it cannot be reached, all but a few are told so at once."""
@@ -27,10 +31,12 @@ class Reach:
         loop = asyncio.get_running_loop()
         if loop.time() < self._not_before:
             raise Unreachable
+        began = loop.time()
         try:
             await connection.open()
         except asyncio.CancelledError:
-            self._failed(loop.time())  # whoever asked could wait no longer
+            if loop.time() - began >= TRIED:
+                self._failed(loop.time())  # whoever asked could wait no longer
             raise
         except Exception as error:
             if not self._failures:

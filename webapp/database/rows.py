@@ -29,3 +29,7 @@ class Unreachable(Unavailable):
 
 class StatementFailed(Exception):
     """The engine refuses a statement: a mistake of ours, or a row that somebody else has changed. It names no value."""
+
+
+class NotPermitted(StatementFailed):
+    """The database's user may not do that. It names no value."""
