@@ -148,6 +148,7 @@ async def test_a_new_process_goes_on_where_the_last_one_ended(house: House) -> N
     assert await is_whole(house) == 2
 
 
+@on_sqlite  # the MACs know no engine
 @pytest.mark.parametrize("column", [*COLUMNS, "previous_mac", "mac"])
 async def test_an_edit_shows(house: House, column: str) -> None:
     for number in range(3):

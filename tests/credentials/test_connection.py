@@ -20,6 +20,8 @@ from webapp.errors import Conflict
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # it is about registries; what it asks the database, the pages and the hand-over ask on both
+
 TEST = "/registry-credentials/test"
 
 

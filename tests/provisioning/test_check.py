@@ -21,6 +21,8 @@ from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # it is about registries; test_check_pins.py has what a check writes, on both
+
 GCP = AuthMethod.GCP_SERVICE_ACCOUNT_KEY
 
 

@@ -12,6 +12,8 @@ from tests.stories import id_in_list
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("kind", ["secrets", "variables"])]
 
+ENGINES = ("sqlite",)  # its rows are those of test_imports.py and test_user_data.py, which run on both
+
 HTMX = {"HX-Request": "true"}
 
 
