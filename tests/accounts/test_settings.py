@@ -10,6 +10,8 @@ from webapp.ids import new_id
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # what a page takes; what it asks are statements of the set-up and the images, told on both
+
 
 async def save(client: httpx2.AsyncClient, **fields: str) -> httpx2.Response:
     return await client.post("/settings", data={"account_name": "Acme", "default_image_id": "", **fields})

@@ -15,6 +15,8 @@ from webapp.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # whom it lets in; set-up, sessions and the journeys ask for members and sessions on both
+
 ALICE = "alice@example.com"
 WRONG = "wrong horse battery staple"
 

@@ -11,6 +11,8 @@ from webapp.clock import MINUTE
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # what its pages take; the stories of hand-overs, pins and official images ask for images on both
+
 STORED = {"name": "ubuntu-custom", "docker_image_url": "ghcr.io/acme/ubuntu:24.04", "registry_credential_id": ""}
 PAGE_OR_FRAGMENT = pytest.mark.parametrize("headers", [{}, HTMX], ids=["page", "fragment"])
 

@@ -45,6 +45,8 @@ max_wal_senders = 10
 log_min_messages = warning
 wal_retrieve_retry_interval = 100ms
 """
+_SHORT_LIVED = "autovacuum = off\ncheckpoint_timeout = 1h\n"
+"""Nothing in a test grows old enough for these; who measures has them as people do."""
 _LOCALE = "C.UTF-8" if sys.platform == "linux" else "C"
 
 
@@ -257,7 +259,7 @@ def _initialise(cluster: Cluster) -> None:
     cluster.run("initdb", "-D", f"{cluster.data}", "-U", SUPERUSER, *how, as_server=True)
     words.unlink()
     with (cluster.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
-        settings.write(_SETTINGS)
+        settings.write(_SETTINGS + (_SHORT_LIVED if is_in_memory(cluster.folder) else ""))
 
 
 @contextlib.contextmanager

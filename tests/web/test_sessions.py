@@ -16,6 +16,8 @@ from webapp.web.sessions import clear_session_cookie, local_path, set_cookie, se
 
 pytestmark = pytest.mark.anyio
 
+ENGINES = ("sqlite",)  # what a cookie may hold
+
 OURS = "http://127.0.0.1:8000"
 
 TRICKS = [
