@@ -77,7 +77,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.definition.add_marker(pytest.mark.parametrize("engine", metafunc.module.ENGINES, indirect=True))
 
 
-SLOWEST_FIRST = ("e2e/test_pages.py", "tests/test_battery_", "e2e/")
+SLOWEST_FIRST = (
+    "e2e/test_pages.py",
+    "tests/test_battery_",
+    "e2e/",
+    "tests/test_rolling",
+    "tests/test_serve",
+    "tests/test_copy",
+    "tests/test_first",
+)
 """What takes a file's worker the longest: begun last, it would keep the others waiting at the end."""
 
 
