@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_was_acknowledged_is_there_and_seen_though_the_server_is_killed(tmp_path: Path) -> None:
-    story, wrong = await kills(tmp_path, cycles=2, seconds=0.7, seed=4)
+    story, wrong = await kills(tmp_path, cycles=3, seconds=0.7, seed=4)
     assert wrong == []
     # It did happen: all kinds of changes were acknowledged, and seen.
     assert {"value", "tag", "chosen"} <= {write.register for write in story.writes if write.acknowledged is not None}

@@ -9,7 +9,7 @@ from tests.battery.rotations import rotations
 
 
 def test_no_read_fails_and_no_row_is_left_behind_though_a_rotation_is_killed(tmp_path: Path) -> None:
-    told = rotations(tmp_path, secrets=2_000, readers=10, cycles=1, kills=1, quiet=0.1, pause=0.02, seed=2)
+    told = rotations(tmp_path, secrets=6_000, readers=10, cycles=1, kills=1, quiet=0.1, pause=0.02, seed=2)
     assert told.wrong == []
     assert (told.rotations, told.kills) == (1, 1)
     assert told.reads > 10

@@ -9,6 +9,7 @@ import pytest
 from tests.engines import Engine, on_sqlite
 from webapp.database import Batch, Database
 from webapp.database.generations import QUIET, is_quiet
+from webapp.database.sqlite_engine import SqliteEngine
 from webapp.provisioning import repository
 
 pytestmark = pytest.mark.anyio
@@ -135,6 +136,19 @@ async def test_a_write_that_names_no_account_raises_every_generation(database: D
     async with database.transaction() as transaction:
         await transaction.execute("UPDATE accounts SET name = 'z'")
     assert await of_both(database) == (before[0] + 1, before[1] + 1)
+
+
+@on_sqlite  # on PostgreSQL others read meanwhile: test_postgresql.py tells what they see
+async def test_it_is_raised_with_the_commit_and_not_before(engine: Engine) -> None:
+    inside = SqliteEngine(await engine.migrated_url())
+    database = Database(inside)
+    await inside.open()
+    before = inside._generations.of("alices")
+    async with database.account("alices").transaction() as transaction:
+        await transaction.execute(RENAME)
+        assert inside._generations.of("alices") == before, "nobody else reads meanwhile"
+    assert inside._generations.of("alices") == before + 1
+    await database.close()
 
 
 @on_sqlite  # on PostgreSQL it is written with the rows, and rolled back with them

@@ -2,13 +2,12 @@
 
 from webapp.database import sqlite
 from webapp.database.rows import Row
-
-SCHEMES = ("postgresql", "postgres")
+from webapp.setting_values import is_sqlite
 
 
 def is_postgresql(url: str) -> bool:
     """Whether this URL means PostgreSQL, which any number of processes may use at a time; otherwise it is SQLite's."""
-    return url.partition("://")[0].lower() in SCHEMES
+    return not is_sqlite(url)
 
 
 def inspect(url: str, statements: tuple[str, ...]) -> list[list[Row]] | None:

@@ -29,14 +29,6 @@ Progress = Callable[[int, int], None]
 
 _BEGUN = ("SELECT 1 AS one FROM installation", "SELECT 1 AS one FROM keyring LIMIT 1", VERSIONS_SQL)
 
-_TRANSACTION = (
-    "BEGIN",
-    "SET LOCAL statement_timeout = 0",
-    "SET LOCAL lock_timeout = '60s'",
-    "SET LOCAL idle_in_transaction_session_timeout = 0",  # the source may take a while to be read
-    f"SELECT pg_advisory_xact_lock({postgresql.WHOLE}, 0)",  # whoever would begin an installation there waits
-)
-
 _COLUMNS = "SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
 
 _LATER = "The connection to PostgreSQL was lost, and nothing was copied. Try again."
@@ -105,16 +97,15 @@ async def _make_tables(url: str, clock: Clock) -> None:
 async def _transaction(url: str) -> AsyncIterator[asyncpg.Connection]:
     """One transaction in which no installation is begun there by anybody else; without COMMIT the server keeps nothing of it."""
     problem: Exception | None = None
-    options = {name: value for name, value in postgresql.options_of(url).items() if name not in ("min_size", "max_size")}
     try:
-        connection: asyncpg.Connection = await asyncpg.connect(**options)
+        connection: asyncpg.Connection = await asyncpg.connect(**postgresql.options_of(url))
     except Exception as error:
         problem = postgresql.cannot_connect(error)
     if problem is not None:
         raise problem
     try:
-        for statement in _TRANSACTION:
-            await _do(connection.execute(statement))
+        # Whoever would begin an installation there waits; and the source may take a while to be read.
+        await _do(connection.execute(postgresql.begin("", patient=True)))
         yield connection
         await _do(connection.execute("COMMIT"), lost=_IN_DOUBT)
         with suppress(Exception):  # it is committed

@@ -99,8 +99,6 @@ def options_of(url: str, *, patience: bool = False) -> dict[str, Any]:
         "server_settings": _SESSION | (_PATIENCE if patience else {}),
         "statement_cache_size": 512,
         "max_cached_statement_lifetime": 0,
-        "min_size": 1,
-        "max_size": 1,
     }
     if "target_session_attrs" not in said:
         options["target_session_attrs"] = "read-write"
@@ -132,6 +130,17 @@ def insert(table: str, columns: Sequence[str], types: Sequence[str]) -> str:
 def lock_number(name: str) -> int:
     """The second number of an account's or a name's lock, a signed integer of 32 bits. Two that share one wait for each other, no more."""
     return int.from_bytes(zlib.crc32(name.encode()).to_bytes(4), signed=True)
+
+
+def begin(account_id: str, *, patient: bool) -> str:
+    """Begin a transaction of this account, or of no account, and wait for its locks: what is read afterwards is what was committed last."""
+    statements = ["BEGIN"]
+    if patient:
+        statements += [f"SET LOCAL {name} = '{value}'" for name, value in _PATIENCE.items()]
+    statements.append(f"SELECT pg_advisory_xact_lock{'_shared' if account_id else ''}({WHOLE}, 0)")
+    if account_id:
+        statements.append(f"SELECT pg_advisory_xact_lock({ACCOUNT}, {lock_number(account_id)})")
+    return "; ".join(statements)
 
 
 def is_lost(error: BaseException) -> bool:
@@ -199,11 +208,10 @@ def inspect(url: str, statements: tuple[str, ...]) -> list[list[Row]]:
 
 
 async def _inspected(url: str, statements: tuple[str, ...]) -> list[list[Row]]:
-    options = {name: value for name, value in options_of(url).items() if name not in ("min_size", "max_size")}
     problem: Exception | None = None
     answers: list[list[Row]] = []
     try:
-        connection = await asyncpg.connect(**options)
+        connection = await asyncpg.connect(**options_of(url))
         try:
             if others := [str(row["name"]) for row in await connection.fetch(_OTHERS)]:
                 raise _of_another_program(others)

@@ -62,7 +62,9 @@ class PostgresqlConnection:
         self.discard()
         self._inserts = {}
         problem: Exception | None = None
-        self._owner = databases.Database("postgresql://", **postgresql.options_of(self._url, patience=self._patience))
+        self._owner = databases.Database(
+            "postgresql://", min_size=1, max_size=1, **postgresql.options_of(self._url, patience=self._patience)
+        )
         try:
             async with asyncio.timeout(STATEMENT_SECONDS):
                 await self._owner.connect()

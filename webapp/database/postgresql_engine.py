@@ -102,7 +102,7 @@ class PostgresqlEngine:
     @asynccontextmanager
     async def transaction(self, account_id: str, *, patient: bool = False) -> AsyncIterator[Transaction]:
         """A transaction; see `Engine.transaction`."""
-        connection, begin = self._pages, _begin(account_id, patient=patient or self._patience)
+        connection, begin = self._pages, postgresql.begin(account_id, patient=patient or self._patience)
         late = self._deadline()
         async with _in_time(late):
             await self._lock.acquire()
@@ -244,21 +244,6 @@ def _turn(sql: str) -> str:
 
 def _order(values: Values) -> list[str]:
     return [repr(value) for value in values.values()]
-
-
-def _begin(account_id: str, *, patient: bool) -> str:
-    """Begin, and wait for the locks, in one round trip. What is read afterwards is what was committed last."""
-    statements = ["BEGIN"]
-    if patient:
-        statements += [
-            "SET LOCAL lock_timeout = '60s'",
-            "SET LOCAL statement_timeout = 0",
-            "SET LOCAL idle_in_transaction_session_timeout = 0",
-        ]
-    statements.append(f"SELECT pg_advisory_xact_lock{'_shared' if account_id else ''}({postgresql.WHOLE}, 0)")
-    if account_id:
-        statements.append(f"SELECT pg_advisory_xact_lock({postgresql.ACCOUNT}, {postgresql.lock_number(account_id)})")
-    return "; ".join(statements)
 
 
 async def _roll_back(connection: PostgresqlConnection) -> None:
