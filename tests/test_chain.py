@@ -11,6 +11,7 @@ from webapp.actor import Actor
 from webapp.chain import COLUMNS, FIRST_MAC, AuditChain, Event, mac_input
 from webapp.database import Batch
 from webapp.errors import Unavailable
+from webapp.ids import new_id
 
 pytestmark = pytest.mark.anyio
 
@@ -168,3 +169,15 @@ async def test_two_rows_that_changed_places_show(house: House) -> None:
             await transaction.execute("UPDATE audit_log SET seq = :new WHERE seq = :old", {"old": old, "new": new})
     with pytest.raises(AssertionError):
         await is_whole(house)
+
+
+async def test_all_rows_that_were_committed_count_the_first_batch_too(house: House) -> None:
+    chain = AuditChain(house.store.database, house.store.vault, house.clock, new_id())
+    event = Event("image.create", "image", "1", "an image")
+    await asyncio.gather(*(chain.append_and_commit(house.alice.actor, event) for _ in range(20)))
+    assert chain.appended == 20
+    with pytest.raises(LookupError):
+        async with house.store.database.account(house.alice.account_id).transaction() as transaction:
+            await chain.append(transaction, house.alice.actor, event)
+            raise LookupError
+    assert chain.appended == 20

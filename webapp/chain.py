@@ -84,7 +84,7 @@ class AuditChain:
         head = self._pending_in(whole)
         if head is None:
             head = self._kept_head(whole.writer) or self._head_of(whole.writer, await whole.fetch_one(_LAST, self._last_of(whole.writer)))
-            self._begin(whole)
+            self._begin(whole, head)
         row, mac = self._row(head, actor, event, self._clock())
         await whole.execute(_INSERT, dict(zip(_ALL, (*row, head.mac, mac), strict=True)))
         self._pending[whole.writer.number] = (whole, _Head(head.chain, head.seq + 1, mac))
@@ -95,7 +95,7 @@ class AuditChain:
         head = self._pending_in(batch)
         if head is None:
             head = self._kept_head(batch.writer) or self._head_of(batch.writer, batch.row(_LAST, self._last_of(batch.writer)))
-            self._begin(batch)
+            self._begin(batch, head)
         row, mac = self._row(head, actor, event, at)
         batch.insert("audit_log", _ALL, (*row, head.mac, mac))
         batch.on_drop(lambda: self._go_back(batch, head))
@@ -133,8 +133,8 @@ class AuditChain:
         pending = self._pending.get(transaction.writer.number)
         return pending[1] if pending is not None and pending[0] is transaction else None
 
-    def _begin(self, transaction: Transaction | Batch) -> None:
-        transaction.on_commit(lambda: self._keep(transaction))
+    def _begin(self, transaction: Transaction | Batch, head: _Head) -> None:
+        transaction.on_commit(lambda: self._keep(transaction, head.seq))
         transaction.on_abandon(lambda: self._forget(transaction.writer))
 
     def _kept_head(self, writer: Writer) -> _Head | None:
@@ -149,11 +149,10 @@ class AuditChain:
         chain = self.of_writer(writer.number)
         return _Head(chain, 0, FIRST_MAC) if row is None else _Head(chain, row["seq"], row["mac"])
 
-    def _keep(self, transaction: Transaction | Batch) -> None:
+    def _keep(self, transaction: Transaction | Batch, before: int) -> None:
         number = transaction.writer.number
         if (pending := self._pending_in(transaction)) is not None:
-            kept = self._kept_head(transaction.writer)
-            self.appended += pending.seq - kept.seq if kept is not None else 1
+            self.appended += pending.seq - before
             self._heads[number] = transaction.writer, pending
         self._pending.pop(number, None)
 
