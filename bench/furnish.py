@@ -47,7 +47,7 @@ def furnish(settings: Settings, agents: int, tokens_file: Path) -> None:
 async def _furnish(settings: Settings, agents: int, tokens_file: Path) -> None:
     async with open_store(settings, first=True, patience=True) as store:
         nobody = Actor("", "command_line", "0", "bench")
-        member = await store.accounts.create_admin(nobody, EMAIL, Secret(PASSWORD.encode()))
+        member = await store.members.create_admin(nobody, EMAIL, Secret(PASSWORD.encode()))
         actor = Actor(member.account_id, "member", member.id, member.email)
         bootstrap, _ = await store.bootstrap_tokens.create(actor, description="", lifetime=365 * 86_400_000, allow_reenrolment=False)
         with tokens_file.open("w", encoding="ascii") as file:

@@ -31,6 +31,7 @@ FOUNDATION = {
         "records",
         "reference",
         "registry",
+        "roles",
         "setting_values",
         "settings",
         "withheld",

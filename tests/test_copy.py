@@ -73,6 +73,30 @@ async def furnished(house: House, alice: httpx2.AsyncClient, postgresql: Cluster
     postgresql.drop_database(name)
 
 
+_MEMBER = "SELECT 'x', account_id, id"
+_PEOPLE = (
+    (
+        f"INSERT INTO passkeys (id, account_id, member_id, credential_id, public_key, mac, name, sign_count, backed_up, transports,"
+        " created_at)"
+        f" {_MEMBER}, 'AQID', x'00ff', x'00', 'Key 🔑', 3, 1, 'usb', 1 FROM members WHERE role = 'viewer'"
+    ),
+    (
+        f"INSERT INTO identities (id, account_id, member_id, issuer, subject, mac, created_at)"
+        f" {_MEMBER}, 'https://issuer.example', 'ä', x'00', 1 FROM members WHERE role = 'viewer'"
+    ),
+    (
+        "INSERT INTO invitations (id, account_id, accessor, mac, email, email_key, role, created_at, created_by, invited_by, expires_at)"
+        " SELECT 'x', id, 'a', x'00', 'D@example.com', 'd@example.com', 'editor', 1, 'alice', 'm', 2 FROM accounts LIMIT 1"
+    ),
+    (
+        f"INSERT INTO api_tokens (id, account_id, member_id, accessor, mac, name, name_key, role, created_at, expires_at)"
+        f" {_MEMBER}, 'a', x'00', 'CI', 'ci', 'viewer', 1, 2 FROM members WHERE role = 'viewer'"
+    ),
+    "INSERT INTO sign_in_failures (subject, failures, last_at, next_at) VALUES ('s', 3, 1, 2)",
+)
+"""What members, and those who want to be, leave."""
+
+
 async def _add_what_takes_others(store: Store, credential: str) -> None:
     """What a registry in the cloud, a KMS and a restore leave."""
     fields = {"id": credential, "secret_version": 3, "host": "ghcr.io", "auth_method": "password", "parameters": ""}
@@ -90,6 +114,8 @@ async def _add_what_takes_others(store: Store, credential: str) -> None:
         await transaction.execute(
             "INSERT INTO root_keys (fingerprint, provider, wrapped, created_at) VALUES ('old', 'aws-kms', x'00ff', 1)"
         )
+        for sql in _PEOPLE:
+            await transaction.execute(sql)
         chain, lasts = new_id(), (await current(store.database, store.vault, store.clock)).chains
         await transaction.execute(NOTED, note(store.vault, chain, store.clock(), lasts))
         await transaction.execute("UPDATE installation SET audit_chain = :chain", {"chain": chain})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-ActorKind = Literal["member", "agent", "bootstrap_token", "command_line", "system", "nobody"]
+ActorKind = Literal["member", "agent", "bootstrap_token", "api_token", "command_line", "system", "nobody"]
 
 
 @dataclass(frozen=True, slots=True)

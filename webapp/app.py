@@ -10,7 +10,13 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
+from webapp.accounts.api_token_routes import ROUTES as API_TOKENS
+from webapp.accounts.member_routes import ROUTES as MEMBERS
+from webapp.accounts.oidc_routes import ROUTES as OIDC
+from webapp.accounts.passkey_routes import ROUTES as PASSKEYS
 from webapp.accounts.routes import ROUTES as ACCOUNTS
+from webapp.accounts.session_routes import ROUTES as SESSIONS
+from webapp.accounts.sign_in_routes import ROUTES as SIGN_IN
 from webapp.agents.api import ROUTES as AGENTS_API
 from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
 from webapp.agents.routes import ROUTES as AGENTS
@@ -46,7 +52,13 @@ from webapp.web.health import ROUTES as HEALTH
 ROUTES: list[BaseRoute] = [
     *PROVISIONING,  # first: it is asked for more often than all the others together, and routes are looked through in order
     *HEALTH,
+    *SIGN_IN,
+    *PASSKEYS,
+    *OIDC,
     *ACCOUNTS,
+    *MEMBERS,
+    *SESSIONS,
+    *API_TOKENS,
     *CREDENTIALS,
     *CREDENTIAL_DELETION,
     *IMPORTS,

@@ -57,7 +57,7 @@ async def _create_admin(store: Store, command: Command, actor: Actor) -> Outcome
     typed = typed.removesuffix(b"\r\n") if typed.endswith(b"\r\n") else typed.removesuffix(b"\n")
     if not _is_text(typed):
         raise Refusal("The password is no UTF-8 text.")
-    member = await store.accounts.create_admin(actor, str(command.arguments["email"]), Secret(typed))
+    member = await store.members.create_admin(actor, str(command.arguments["email"]), Secret(typed))
     return Outcome(DONE, stdout=f"Made the admin {member.email}.\n")
 
 

@@ -41,10 +41,12 @@ AGENTS = {
 }
 """What becomes of the agents."""
 
-ENDED = (
-    "UPDATE sessions SET ended_at = :now WHERE ended_at IS NULL",
-    "UPDATE bootstrap_tokens SET revoked_at = :now WHERE revoked_at IS NULL",
-)
+ENDED = {
+    "sessions": "UPDATE sessions SET ended_at = :now WHERE ended_at IS NULL",
+    "bootstrap tokens": "UPDATE bootstrap_tokens SET revoked_at = :now WHERE revoked_at IS NULL",
+    "API tokens": "UPDATE api_tokens SET revoked_at = :now WHERE revoked_at IS NULL",
+    "invitations": "UPDATE invitations SET revoked_at = :now WHERE revoked_at IS NULL AND accepted_at IS NULL",
+}
 """What ends with every restore: sessions and tokens that somebody may have given back since the backup was made."""
 
 _FOREIGN = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
@@ -182,7 +184,7 @@ async def _end(store: Store, actor: Actor, name: str, agents: str) -> list[str]:
     async with store.database.transaction() as transaction:
         # Again: one that began meanwhile goes on with the chain that ends here. Who begins now waits for this, and finds the new chain.
         await _refuse_others(store)
-        sessions, tokens = [await _count(transaction, sql, now) for sql in ENDED]
+        counts = [f"{await _count(transaction, sql, now):,} {what}" for what, sql in ENDED.items()]
         for sql in _FORGOTTEN:
             await transaction.execute(sql)
         revoked = [await _count(transaction, sql, now) for sql in _AGENTS_ENDED][-1] if agents == "end" else 0
@@ -191,7 +193,7 @@ async def _end(store: Store, actor: Actor, name: str, agents: str) -> list[str]:
         ends = "; ".join(f"the backup ends at row {last.seq} of chain {last.chain}" for last in lasts)
         detail = f"{ends}; agents: {agents}"
         await chain.append(transaction, actor, Event("store.restore", "backup", "", printable(name), detail=detail))
-    ended = f"Ended {sessions:,} sessions and {tokens:,} bootstrap tokens. "
+    ended = f"Ended {', '.join(counts[:-1])} and {counts[-1]}. "
     if agents == "end":
         return [f"{ended}Revoked {revoked:,} agents: they have to enrol again."]
     return [f"{ended}The agents are kept: those that were revoked after the backup was made live again, so revoke them again."]

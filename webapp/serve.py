@@ -73,7 +73,7 @@ async def _serve(settings: Settings, tls: ssl.SSLContext | None, sockets: list[s
     """Listening comes last: nobody is kept waiting by a store that does not open."""
     with _ends_when_told(parent) as stopped:
         async with store_here(settings) as store, control_socket(store):
-            text = _announcement(settings, None if await store.accounts.has_members() else _setup_link(store))
+            text = _announcement(settings, None if await store.members.has_members() else _setup_link(store))
             # What is there now stays to the end: the collector need not look at it again, nor look so often.
             gc.collect()
             gc.freeze()

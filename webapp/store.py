@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
+from webapp.accounts.members import MemberRepository
 from webapp.accounts.repository import AccountRepository
+from webapp.accounts.sessions import Sessions
+from webapp.accounts.signing_in import SigningIn
 from webapp.agents.bootstrap_tokens import BootstrapTokenRepository
 from webapp.agents.enrolment import Enrolment
 from webapp.agents.repository import AgentRepository
@@ -61,6 +64,9 @@ class Store:
     chain: AuditChain
     clock: Clock
     accounts: AccountRepository
+    members: MemberRepository
+    sessions: Sessions
+    signing_in: SigningIn
     credentials: CredentialRepository
     sign_ins: SignIns
     secrets: NamedValueRepository
@@ -127,6 +133,7 @@ async def open_locked_store(
         if not patience:  # a command may be run without that setting, and the servers go on with what they have loaded
             await load_official_images(database, settings.official_images_file, clock())
         sign_ins = SignIns(database, vault, chain, clock, minter(settings, clock))
+        sessions = Sessions(database, vault, chain, clock)
         imports = ImportRepository(database, vault, clock)
         await imports.forget_expired()
         async with kept_up_to_date(settings, database, vault):
@@ -137,6 +144,9 @@ async def open_locked_store(
                 chain=chain,
                 clock=clock,
                 accounts=AccountRepository(database, vault, chain, clock),
+                members=MemberRepository(database, vault, chain, clock),
+                sessions=sessions,
+                signing_in=SigningIn(database, vault, chain, clock, sessions),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),

@@ -70,7 +70,7 @@ async def test_without_the_token_it_is_404(empty_house: House, wrong: str) -> No
     assert (await client.get("/setup", params={"token": wrong})).status_code == 404
     assert (await set_up(client, empty_house, token=wrong)).status_code == 404
     assert (await client.get("/setup")).status_code == 404
-    assert not await empty_house.store.accounts.has_members()
+    assert not await empty_house.store.members.has_members()
 
 
 async def test_the_page_keeps_the_token_out_of_addresses(empty_house: House) -> None:
@@ -108,7 +108,7 @@ async def test_what_is_wrong_is_said_and_the_password_is_not(empty_house: House,
     assert answer.status_code == 422
     assert says in answer.text
     assert PASSWORD not in answer.text
-    assert not await empty_house.store.accounts.has_members()
+    assert not await empty_house.store.members.has_members()
     assert (await set_up(client, empty_house)).status_code == 303, "and it can be tried again"
 
 
@@ -138,9 +138,9 @@ async def test_before_the_set_up_the_sign_in_page_says_so(empty_house: House) ->
 
 
 async def test_the_command_makes_an_account_and_an_admin_who_can_sign_in(empty_house: House) -> None:
-    accounts = empty_house.store.accounts
+    accounts, members = empty_house.store.accounts, empty_house.store.members
     assert await accounts.only_account_id() is None
-    member = await accounts.create_admin(ROOT, " Ana@Example.com ", Secret(PASSWORD.encode()))
+    member = await members.create_admin(ROOT, " Ana@Example.com ", Secret(PASSWORD.encode()))
     assert (member.email, member.role) == ("Ana@Example.com", "admin")
     assert await accounts.only_account_id() == member.account_id
     actor = Actor(member.account_id, "member", member.id, member.email)
@@ -152,25 +152,25 @@ async def test_the_command_makes_an_account_and_an_admin_who_can_sign_in(empty_h
 
 
 async def test_a_second_admin_joins_the_account_that_there_is(empty_house: House) -> None:
-    accounts = empty_house.store.accounts
-    first = await accounts.create_admin(ROOT, EMAIL, Secret(PASSWORD.encode()))
-    second = await accounts.create_admin(ROOT, "bo@example.org", Secret(PASSWORD.encode()))
+    members = empty_house.store.members
+    first = await members.create_admin(ROOT, EMAIL, Secret(PASSWORD.encode()))
+    second = await members.create_admin(ROOT, "bo@example.org", Secret(PASSWORD.encode()))
     assert second.account_id == first.account_id
     with pytest.raises(Invalid, match=r"ANA@example\.com already"):
-        await accounts.create_admin(ROOT, "ANA@example.com", Secret(PASSWORD.encode()))
+        await members.create_admin(ROOT, "ANA@example.com", Secret(PASSWORD.encode()))
     with pytest.raises(Invalid, match="at least 15"):
-        await accounts.create_admin(ROOT, "cy@example.com", Secret(b"short"))
+        await members.create_admin(ROOT, "cy@example.com", Secret(b"short"))
     with pytest.raises(Invalid, match="one @"):
-        await accounts.create_admin(ROOT, "cy", Secret(PASSWORD.encode()))
+        await members.create_admin(ROOT, "cy", Secret(PASSWORD.encode()))
     assert len(await empty_house.store.database.fetch_all("SELECT id FROM members")) == 2
 
 
 async def test_with_several_accounts_the_command_does_not_guess(house: House) -> None:
     with pytest.raises(Conflict, match="several accounts"):
-        await house.store.accounts.create_admin(ROOT, EMAIL, Secret(PASSWORD.encode()))
+        await house.store.members.create_admin(ROOT, EMAIL, Secret(PASSWORD.encode()))
 
 
 async def test_a_member_ends_the_set_up_in_the_transaction(house: House) -> None:
     with pytest.raises(NotFound):
-        await house.store.accounts.set_up(ROOT, parse_name("Mine"), parse_email(EMAIL), Secret(PASSWORD.encode()))
+        await house.store.members.set_up(ROOT, parse_name("Mine"), parse_email(EMAIL), Secret(PASSWORD.encode()))
     assert len(await house.store.database.fetch_all("SELECT id FROM accounts")) == 2

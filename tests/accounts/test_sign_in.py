@@ -8,7 +8,7 @@ from argon2 import PasswordHasher
 
 from tests.engines import on_sqlite
 from tests.personas import PASSWORD, House
-from webapp.accounts import repository
+from webapp.accounts import signing_in
 from webapp.accounts.member import member_mac
 from webapp.clock import DAY, HOUR, MINUTE, SECOND
 from webapp.settings import Settings
@@ -169,7 +169,7 @@ async def test_guessing_is_slowed_down_before_any_hash_is_computed(
         raise AssertionError("a hash was computed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(repository, "verify", never)
+        patch.setattr(signing_in, "verify", never)
         answer = await sign_in(stranger, ALICE, PASSWORD)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
     assert "Too many tries. Wait 2 seconds" in answer.text

@@ -17,7 +17,7 @@ import httpx2
 
 from tests.battery.aftermath import settings_of
 from webapp import rotation
-from webapp.accounts.repository import AccountRepository
+from webapp.accounts.members import MemberRepository
 from webapp.actor import Actor
 from webapp.app import create_app
 from webapp.clock import HOUR, MINUTE
@@ -115,7 +115,7 @@ async def furnish(folder: Path) -> dict[str, str]:
     ids: dict[str, str] = {}
     null = os.open(os.devnull, os.O_WRONLY)
     async with open_store(settings_of(folder)) as store:
-        ids["session"] = await _session(store, store.accounts)
+        ids["session"] = await _session(store, store.members)
     async with inside(folder, ids, null) as house:
         for name in ("ghcr", "spare", "kept"):
             assert await house.post("/registry-credentials", {**CREDENTIAL, "name": name, "password": "value-0"}) == 303
@@ -143,8 +143,8 @@ async def furnish(folder: Path) -> dict[str, str]:
     return ids
 
 
-async def _session(store: Store, accounts: AccountRepository) -> str:
-    member = await accounts.create_admin(Actor("", "command_line", "0", "battery"), "alice@example.com", Secret(b"correct horse battery"))
+async def _session(store: Store, members: MemberRepository) -> str:
+    member = await members.create_admin(Actor("", "command_line", "0", "battery"), "alice@example.com", Secret(b"correct horse battery"))
     token, now = mint("s"), store.clock()
     mac = store.vault.token_mac(token, owner=member.id, account_id=member.account_id, expires_at=now + 12 * HOUR)
     async with store.database.account(member.account_id).transaction() as transaction:

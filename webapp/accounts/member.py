@@ -4,12 +4,11 @@ import hmac
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from webapp.names import key_of
+from webapp.roles import Role
 from webapp.vault import Vault
-
-Role = Literal["admin", "editor", "viewer"]
 
 LONGEST_EMAIL = 254
 """Octets: what RFC 5321, section 4.5.3.1.3, leaves of a path of 256 without its angle brackets."""

@@ -1,10 +1,15 @@
 """A session: who is signed in, in which browser, and for how long."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from webapp.accounts.member import Member, Role
+from webapp.accounts.member import Member
 from webapp.clock import HOUR, MINUTE
+from webapp.roles import Role
 from webapp.vault import Secret
+
+Method = Literal["password", "passkey", "oidc", "set_up", "invitation"]
+"""How a session began."""
 
 IDLE = 30 * MINUTE
 ABSOLUTE = 12 * HOUR
@@ -17,7 +22,8 @@ SEEN_EVERY = MINUTE
 class SessionFacts:
     """A valid session and its member.
 
-    `accessor` is the public part of its token; `password_at` is when the password was last entered (Unix milliseconds).
+    `accessor` is the public part of its token; `password_at` is when its member has last shown who they are (Unix milliseconds);
+    the last three say how they may do so again.
     """
 
     member_id: str
@@ -27,6 +33,9 @@ class SessionFacts:
     account_name: str
     accessor: str
     password_at: int
+    has_password: bool
+    has_passkey: bool
+    has_identity: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 from webapp.accounts.member import Member, is_genuine
-from webapp.accounts.session import ABSOLUTE, IDLE, SEEN_EVERY, SessionFacts
+from webapp.accounts.session import ABSOLUTE, IDLE, SEEN_EVERY, Method, SessionFacts
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import DAY, Clock
@@ -17,7 +17,9 @@ _LONGEST_USER_AGENT = 200
 
 _SELECT = (
     "SELECT s.accessor, s.account_id, s.member_id, s.mac, s.seen_at, s.expires_at, s.password_at,"
-    " m.id, m.email, m.email_key, m.role, m.password_hash, m.mac AS member_mac, a.name AS account_name"
+    " m.id, m.email, m.email_key, m.role, m.password_hash, m.mac AS member_mac, a.name AS account_name,"
+    " EXISTS (SELECT 1 FROM passkeys p WHERE p.account_id = m.account_id AND p.member_id = m.id) AS has_passkey,"
+    " EXISTS (SELECT 1 FROM identities i WHERE i.account_id = m.account_id AND i.member_id = m.id) AS has_identity"
     " FROM sessions s JOIN members m ON m.id = s.member_id AND m.account_id = s.account_id JOIN accounts a ON a.id = s.account_id"
     " WHERE s.accessor = :accessor AND s.ended_at IS NULL"
 )
@@ -56,20 +58,24 @@ class Sessions:
             return None
         if touch and now - row["seen_at"] >= SEEN_EVERY:
             await self._touch(row, now)
-        return SessionFacts(**{name: row[name] for name in SessionFacts.__dataclass_fields__})
+        facts = {**row, "has_password": row["password_hash"] != "", "has_passkey": bool(row["has_passkey"])}
+        facts["has_identity"] = bool(row["has_identity"])
+        return SessionFacts(**{name: facts[name] for name in SessionFacts.__dataclass_fields__})
 
     async def begin(
-        self, transaction: AccountTransaction, actor: Actor, member: Member, user_agent: str, detail: str | None = None
+        self, transaction: AccountTransaction, actor: Actor, member: Member, user_agent: str, method: Method, detail: str | None = None
     ) -> Secret:
-        """Begin a session for a member who has just entered the password; returns its token, the one time that there is one."""
+        """Begin a session for a member who has just shown who they are; returns its token, the one time that there is one."""
         token, now = mint("s"), self._clock()
         expires_at = now + ABSOLUTE
         await transaction.execute(
             "DELETE FROM sessions WHERE account_id = :account_id AND expires_at < :before", {"before": now - _KEPT_AFTER_EXPIRY}
         )
         await transaction.execute(
-            "INSERT INTO sessions (accessor, account_id, member_id, mac, created_at, seen_at, expires_at, password_at, address, user_agent)"
-            " VALUES (:accessor, :account_id, :member_id, :mac, :now, :now, :expires_at, :now, :address, :user_agent)",
+            "INSERT INTO sessions (accessor, account_id, member_id, mac, created_at, seen_at, expires_at, password_at, address, user_agent,"
+            " method)"
+            " VALUES (:accessor, :account_id, :member_id, :mac, :now, :now, :expires_at, :now, :address, :user_agent,"
+            " :method)",
             {
                 "accessor": token.accessor,
                 "member_id": member.id,
@@ -77,6 +83,7 @@ class Sessions:
                 "now": now,
                 "expires_at": expires_at,
                 "address": actor.address,
+                "method": method,
                 "user_agent": "".join(character for character in user_agent if character.isprintable())[:_LONGEST_USER_AGENT],
             },
         )
@@ -102,8 +109,8 @@ class Sessions:
             who = replace(actor, account_id=facts.account_id, kind="member", id=facts.member_id, label=facts.email, accessor=facts.accessor)
             await self.end(who, "signed in anew in the same browser")
 
-    async def password_confirmed(self, transaction: AccountTransaction, accessor: str) -> None:
-        """Remember that the session's member has just entered the password again."""
+    async def confirmed(self, transaction: AccountTransaction, accessor: str) -> None:
+        """Remember that the session's member has just shown again who they are."""
         await transaction.execute(
             "UPDATE sessions SET password_at = :now WHERE account_id = :account_id AND accessor = :accessor",
             {"now": self._clock(), "accessor": accessor},

@@ -12,7 +12,7 @@ from webapp.web.permissions import Permission
 from webapp.web.principal import actor
 from webapp.web.rendering import done, render
 from webapp.web.routing import page
-from webapp.web.stepup import confirm, is_fresh
+from webapp.web.stepup import confirm, step_up
 
 
 def _repository(request: Request) -> BootstrapTokenRepository:
@@ -61,7 +61,7 @@ def _errors(form: Form) -> dict[str, str]:
 
 
 def _form_page(request: Request, values: dict[str, object], errors: dict[str, str], status: int = 200) -> Response:
-    context = {"form": values, "errors": errors, "lifetimes": LIFETIMES, "fresh": is_fresh(request)}
+    context = {"form": values, "errors": errors, "lifetimes": LIFETIMES, "step_up": step_up(request)}
     return render(request, "agents/bootstrap_new.html", context, fragment="agents/_bootstrap_form.html", status=status)
 
 

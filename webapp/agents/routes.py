@@ -15,7 +15,7 @@ from webapp.web.permissions import Permission
 from webapp.web.principal import actor
 from webapp.web.rendering import done, render, wants_fragment
 from webapp.web.routing import page
-from webapp.web.stepup import confirm, is_fresh
+from webapp.web.stepup import confirm, step_up
 
 
 def _repository(request: Request) -> AgentRepository:
@@ -74,7 +74,7 @@ async def _agent_page(
         "default_image": await _repository(request).default_image_name(who),
         "errors": errors,
         "changed": changed,
-        "fresh": is_fresh(request),
+        "step_up": step_up(request),
     }
     return render(request, "agents/edit.html", context, fragment="agents/_form.html", status=status)
 
@@ -108,7 +108,7 @@ async def allow_reenrolment(request: Request) -> Response:
 
 
 def _reenrolment_page(request: Request, agent: Agent, errors: dict[str, str], status: int = 200) -> Response:
-    context = {"agent": agent, "errors": errors, "fresh": is_fresh(request)}
+    context = {"agent": agent, "errors": errors, "step_up": step_up(request)}
     return render(request, "agents/reenrolment.html", context, fragment="agents/_reenrolment.html", status=status)
 
 

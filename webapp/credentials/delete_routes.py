@@ -10,7 +10,7 @@ from webapp.web.permissions import Permission
 from webapp.web.principal import actor
 from webapp.web.rendering import done, render
 from webapp.web.routing import page
-from webapp.web.stepup import confirm, is_fresh
+from webapp.web.stepup import confirm, step_up
 
 _CHOOSE = "Choose the registry credential that its images use from now on."
 
@@ -56,7 +56,7 @@ async def _delete_page(request: Request, replacement: str, errors: dict[str, str
         "replacement": replacement,
         "errors": errors,
         "refused": status == 409,
-        "fresh": is_fresh(request) or not images or not await repository.deletion.decides_hand_overs(who, credential.id),
+        "step_up": step_up(request, needed=bool(images) and await repository.deletion.decides_hand_overs(who, credential.id)),
     }
     return render(request, "credentials/delete.html", context, fragment="credentials/_delete.html", status=status)
 

@@ -22,6 +22,7 @@ QUIET = frozenset(
         "registry_credential_activity",
         "registry_credential_versions",
         "sessions",
+        "sign_in_failures",
     }
 )
 """Tables that are written all the time, and that nothing which is kept was read from."""

@@ -18,7 +18,7 @@ from webapp.web.permissions import Permission
 from webapp.web.principal import actor, principal
 from webapp.web.rendering import done, render
 from webapp.web.routing import page
-from webapp.web.stepup import confirm, is_fresh
+from webapp.web.stepup import confirm, step_up
 
 _KINDS = ("", "official", "custom")
 
@@ -188,7 +188,7 @@ async def _edit_page(
         "use": await _repository(request).use(actor(request), image.id),
         "check_errors": {},
         "checked": await _repository(request).last_check(actor(request), image.id),
-        "fresh": is_fresh(request),
+        "step_up": step_up(request),
     }
     fragment = "images/_form.html" if principal(request).may(Permission.EDIT) and not image.official else None
     return render(request, "images/edit.html", context, fragment=fragment, status=status)

@@ -26,7 +26,7 @@ from webapp.web.permissions import Permission
 from webapp.web.principal import actor
 from webapp.web.rendering import done, render, wants_fragment
 from webapp.web.routing import page
-from webapp.web.stepup import confirm, is_fresh
+from webapp.web.stepup import confirm, step_up
 
 
 async def answer_check(scope: Scope, send: Send) -> None:
@@ -100,7 +100,7 @@ async def _check_page(request: Request, image: Image, errors: dict[str, str], *,
         "errors": {},
         "check_errors": errors,
         "asked": not errors,  # then the answer takes the focus, which the button had
-        "fresh": is_fresh(request),
+        "step_up": step_up(request),
     }
     return render(request, "images/check.html", context, fragment="images/_check.html", status=status)
 

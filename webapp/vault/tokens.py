@@ -1,6 +1,6 @@
 """Tokens: `rc_<kind>_<accessor>_<256 random bits><CRC32>`, all of it in base62.
 
-The kinds are `a` (agent), `b` (bootstrap), `p` (API) and `s` (session). The accessor names a token and may
+The kinds are `a` (agent), `b` (bootstrap), `i` (invitation), `p` (API) and `s` (session). The accessor names a token and may
 be shown and logged. The CRC only catches typing errors before anything is looked up.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from webapp.vault.secret import Secret
 
-KINDS = frozenset("abps")
+KINDS = frozenset("abips")
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _ACCESSOR = 16

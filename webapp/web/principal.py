@@ -10,7 +10,10 @@ from webapp.web.permissions import Permission, may
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A signed-in member, as the session says. `password_at` is when the password was last entered (Unix ms)."""
+    """A signed-in member, as the session says.
+
+    `password_at` is when they last showed who they are (Unix ms); the last three say how they may do so again.
+    """
 
     member_id: str
     email: str
@@ -19,6 +22,9 @@ class Principal:
     account_name: str
     session_accessor: str
     password_at: int
+    has_password: bool
+    has_passkey: bool
+    has_identity: bool
 
     def may(self, permission: Permission) -> bool:
         """Whether the member's role has the permission."""

@@ -10,6 +10,9 @@ from webapp.web.principal import Principal
 
 ABSOLUTE_SECONDS = 12 * 3600
 
+HOME = "/registry-credentials"
+"""The list that people come for."""
+
 
 def is_https(settings: Settings) -> bool:
     """Whether people reach this server over TLS; the public URL says so, never the request."""
@@ -53,7 +56,7 @@ async def load_principal(request: Request) -> Principal | None:
     text = session_cookie(request)
     request.state.principal = None
     if text:
-        facts = await request.app.state.accounts.find_session(text, touch="x-polling" not in request.headers)
+        facts = await request.app.state.sessions.find(text, touch="x-polling" not in request.headers)
         if facts is not None:
             request.state.principal = Principal(
                 member_id=facts.member_id,
@@ -63,6 +66,9 @@ async def load_principal(request: Request) -> Principal | None:
                 account_name=facts.account_name,
                 session_accessor=facts.accessor,
                 password_at=facts.password_at,
+                has_password=facts.has_password,
+                has_passkey=facts.has_passkey,
+                has_identity=facts.has_identity,
             )
     found: Principal | None = request.state.principal
     return found

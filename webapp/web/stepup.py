@@ -1,18 +1,39 @@
-"""Asking for the password again before an act that hands out keys."""
+"""Asking again who somebody is before an act that hands out keys."""
+
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from webapp.clock import MINUTE
 from webapp.web.forms import Form
-from webapp.web.principal import actor, principal
+from webapp.web.principal import Principal, actor, principal
 
 FRESH = 5 * MINUTE
 
 
-def is_fresh(request: Request) -> bool:
-    """Whether the password was entered in the last five minutes, so that it need not be asked for."""
-    age: int = request.app.state.clock() - principal(request).password_at
-    return age <= FRESH
+@dataclass(frozen=True, slots=True)
+class StepUp:
+    """Whether a form has to ask again, and the ways in which this member can answer.
+
+    `provider` is the name of the issuer that the member signs in with; empty for none.
+    """
+
+    needed: bool
+    password: bool
+    passkey: bool
+    provider: str = ""
+
+
+def is_fresh(member: Principal, now: int) -> bool:
+    """Whether the member has shown who they are in the last five minutes; `now` in Unix milliseconds."""
+    return now - member.password_at <= FRESH
+
+
+def step_up(request: Request, *, needed: bool = True) -> StepUp:
+    """How the form of this request asks again; not at all for an act that is not `needed` to be asked for."""
+    member = principal(request)
+    asks = needed and not is_fresh(member, request.app.state.clock())
+    return StepUp(asks, member.has_password, member.has_passkey)
 
 
 async def confirm(request: Request, form: Form) -> dict[str, str]:
@@ -20,11 +41,11 @@ async def confirm(request: Request, form: Form) -> dict[str, str]:
 
     Raises TooMany when it was guessed too often.
     """
-    if is_fresh(request):
+    if is_fresh(principal(request), request.app.state.clock()):
         return {}
     password = form.secret("current_password")
     if password is None:
         return {"current_password": "Enter your password: this hands out keys, and you entered it more than 5 minutes ago."}
-    if await request.app.state.accounts.confirm_password(actor(request), password):
+    if await request.app.state.signing_in.confirm_password(actor(request), password):
         return {}
     return {"current_password": "That is not your password. Enter the one you sign in with."}

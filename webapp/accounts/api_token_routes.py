@@ -1,0 +1,5 @@
+"""Settings → API tokens."""
+
+from starlette.routing import BaseRoute
+
+ROUTES: list[BaseRoute] = []
