@@ -33,7 +33,7 @@ class SigningIn:
         self._vault = vault
         self._chain = chain
         self._sessions = sessions
-        self._throttle = Throttle(clock)
+        self._throttle = Throttle(database, vault, clock)
 
     async def by_password(self, actor: Actor, email: str, password: Secret, browser: Browser) -> SignedIn | Refused:
         """Sign a member in, with a new session; the one that the browser had ends.
@@ -41,22 +41,24 @@ class SigningIn:
         Takes the same work for an address that no member has. Raises TooMany before any of it, and Unavailable.
         """
         key = key_to_look_for(email)
+        strangers: list[tuple[Kind, str]] = [("account", key), ("address", network_of(actor.address))]
+        if not browser.device:
+            self._throttle.refuse_known(strangers)
         row = await self._database.fetch_one(
             "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE email_key = :key", {"key": key}
         )
         member = None if row is None else member_of(row)
         device = device_of(self._vault, browser.device, "" if member is None else member.id)
-        strangers: list[tuple[Kind, str]] = [("account", key), ("address", network_of(actor.address))]
         own: list[tuple[Kind, str]] = [] if device is None else [("device", device)]
-        attempt = self._throttle.begin(own or strangers)
+        attempt = await self._throttle.begin(own or strangers)
         try:
             right = await verify(None if row is None else row["password_hash"], password)
         except Unavailable:
-            self._throttle.succeeded(attempt)  # nothing was tried
+            await self._throttle.succeeded(attempt)  # nothing was tried
             raise
         if not right or row is None or member is None or not self._is_genuine(row):
             return Refused(member)
-        self._throttle.succeeded(attempt, clear=own)
+        await self._throttle.succeeded(attempt, clear=own)
         stronger = await hash_password(password) if needs_rehash(row["password_hash"]) else None
 
         async def strengthen(transaction: AccountTransaction) -> None:
@@ -106,7 +108,7 @@ class SigningIn:
         Raises TooMany after too many wrong ones in this session.
         """
         subject: list[tuple[Kind, str]] = [("session", actor.accessor or actor.id)]
-        attempt = self._throttle.begin(subject)
+        attempt = await self._throttle.begin(subject)
         row = await self._database.account(actor.account_id).fetch_one(
             "SELECT id, account_id, email_key, role, password_hash, mac FROM members WHERE account_id = :account_id AND id = :id",
             {"id": actor.id},
@@ -115,13 +117,13 @@ class SigningIn:
             right = await verify(None if row is None else row["password_hash"], password)
             right = right and row is not None and self._is_genuine(row)
         except Unavailable:
-            self._throttle.succeeded(attempt)  # nothing was tried
+            await self._throttle.succeeded(attempt)  # nothing was tried
             raise
         event = Event("member.confirm_password", "member", actor.id, actor.label)
         if not right:
             await self._chain.append_and_commit(actor, replace(event, decision="denied", detail="the password was wrong"))
             return False
-        self._throttle.succeeded(attempt, clear=subject)
+        await self._throttle.succeeded(attempt, clear=subject)
         async with self._database.account(actor.account_id).transaction() as transaction:
             await self._sessions.confirmed(transaction, actor.accessor or "")
             await self._chain.append(transaction, actor, event)
