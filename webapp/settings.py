@@ -15,12 +15,14 @@ from webapp.errors import ConfigurationError
 from webapp.kms_key import KmsKey, parse_root_key, parse_service
 from webapp.registry.allowed import AllowedRealms, Origin, parse_realms, parse_registries
 from webapp.setting_values import (
+    LogFormat,
     default_public_url,
     is_loopback,
     is_sqlite,
     parse_database_url,
     parse_directory,
     parse_host,
+    parse_log_format,
     parse_log_level,
     parse_networks,
     parse_path,
@@ -61,6 +63,7 @@ VARIABLES = {
     "WEBAPP_AWS_STS_ENDPOINT": "another address of AWS STS, such as a VPC endpoint (the region's own)",
     "WEBAPP_GOOGLE_TOKEN_ENDPOINT": "another address of Google's token endpoint, without its path (https://oauth2.googleapis.com)",
     "WEBAPP_LOG_LEVEL": "debug, info, warning or error (info)",
+    "WEBAPP_LOG_FORMAT": "text, or json for collectors: an object on each line (text)",
 }
 """Every variable, with its meaning and, in brackets, its default; the command line's help shows this."""
 
@@ -105,6 +108,7 @@ class Settings:
     aws_sts_endpoint: str | None
     google_token_endpoint: str | None
     log_level: str
+    log_format: LogFormat
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -148,6 +152,7 @@ class Settings:
             aws_sts_endpoint=read(environ, "WEBAPP_AWS_STS_ENDPOINT", parse_service, None),
             google_token_endpoint=read(environ, "WEBAPP_GOOGLE_TOKEN_ENDPOINT", parse_service, None),
             log_level=read(environ, "WEBAPP_LOG_LEVEL", parse_log_level, "info"),
+            log_format=read(environ, "WEBAPP_LOG_FORMAT", parse_log_format, "text"),
         )
         _refuse_contradictions(settings)
         settings.transit_token()  # one that cannot be read is said now

@@ -1,6 +1,5 @@
 """Signing in: by password, and by what else says who somebody is; and saying it again."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -16,13 +15,14 @@ from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Unavailable
+from webapp.log import get_logger
 from webapp.network import network_of
 from webapp.vault import Secret, Vault
 
 Within = Callable[[AccountTransaction], Awaitable[None]]
 """What is to become true together with a session, or not at all."""
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class SigningIn:
@@ -143,5 +143,5 @@ class SigningIn:
     def _is_genuine(self, row: Row) -> bool:
         if is_genuine(self._vault, row):
             return True
-        _logger.error("the row of member %s was not written by this program, so nobody signs in with it", row["id"])
+        _logger.error("a member's row was not written by this program, so nobody signs in with it", member=row["id"])
         return False
