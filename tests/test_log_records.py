@@ -174,10 +174,12 @@ SAID = st.lists(st.sampled_from(PIECES), max_size=9).map("".join)
 def test_the_quick_way_writes_what_the_processors_make(
     method: str, path: str, request_id: str, address: str | None, who: tuple[str, str], layout: LogFormat
 ) -> None:
+    logging.getLogger("webapp.request").setLevel(logging.INFO)
     quick = RequestLines()
     quick.layout = layout
     quick._lines = [""]  # so that nothing is written
     quick.add(method, path, 200, 0.01234, request_id, address, *who)
+    logging.getLogger("webapp.request").setLevel(logging.NOTSET)
     (line,) = quick._lines[1:]
     moment = re.search(r"\d{4}-\S{18}Z", line)
     assert moment is not None

@@ -196,7 +196,8 @@ def main() -> int:
     told.wrong += [f"times tell who is a member: {share:.2f}" for share in apart if not LEAST_APART <= share <= MOST_APART]
     print(
         f"{told.guesses:,} guesses at one account in {told.seconds:g} s at two servers: {told.let_through} let through,"
-        f" {told.allowed} may be; the owner's {len(told.attacked)} sign-ins took {median(told.attacked) * 1000:.0f} ms, {median(told.idle) * 1000:.0f} ms before:"
+        f" {told.allowed} may be; the owner's {len(told.attacked)} sign-ins took {median(told.attacked) * 1000:.0f} ms,"
+        f" {median(told.idle) * 1000:.0f} ms before:"
         f" {told.ratio:.2f} times; {len(told.known)} answers about members took {median(told.known) * 1000:.1f} ms, those about nobody"
         f" {median(told.unknown) * 1000:.1f} ms, and were the longer ones in {apart[0]:.2f} of all pairs, the answers after them in"
         f" {apart[1]:.2f}: {len(told.wrong)} violations (seed {options['seed']})",
