@@ -51,7 +51,7 @@ VARIABLES = {
     "WEBAPP_PUBLIC_URL": "what people type to get here (http://HOST:PORT; https:// with the TLS files)",
     "WEBAPP_TLS_CERT_FILE": "the certificate with its chain, PEM (none)",
     "WEBAPP_TLS_KEY_FILE": "its private key, PEM, without a passphrase (none)",
-    "WEBAPP_TRUSTED_PROXIES": "whose X-Forwarded-For counts: addresses or networks, with commas between (none)",
+    "WEBAPP_TRUSTED_PROXIES": "whose X-Forwarded-For and X-Request-ID count: addresses or networks, with commas between (none)",
     "WEBAPP_OFFICIAL_IMAGES_FILE": "JSON with the official images (none)",
     "WEBAPP_AUDIT_HEADS": "where signed heads of the audit log go: a file, a URL, or none (<data directory>-heads/heads.jsonl)",
     "WEBAPP_AUDIT_HEADS_TOKEN": "the bearer token for that URL (none); or WEBAPP_AUDIT_HEADS_TOKEN_FILE",
