@@ -19,8 +19,10 @@ def _sessions(request: Request) -> Sessions:
 
 
 async def list_sessions(request: Request) -> Response:
-    """The member's own sessions that have not ended."""
-    context = {"sessions": await _sessions(request).live(actor(request)), "mine": principal(request).session_accessor}
+    """The member's own sessions that have not ended, the one that asks first."""
+    mine = principal(request).session_accessor
+    live = sorted(await _sessions(request).live(actor(request)), key=lambda session: session.accessor != mine)
+    context = {"sessions": live, "mine": mine}
     return render(request, "accounts/sessions.html", context)
 
 
