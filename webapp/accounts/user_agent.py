@@ -8,7 +8,7 @@ BROWSERS = (
     ("FxiOS/", "Firefox"),
     ("Firefox/", "Firefox"),
     ("CriOS/", "Chrome"),
-    ("HeadlessChrome/", "Chrome without a window"),
+    ("HeadlessChrome/", "Headless Chrome"),
     ("Chromium/", "Chromium"),
     ("Chrome/", "Chrome"),
 )
