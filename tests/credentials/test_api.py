@@ -6,6 +6,7 @@ import re
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.markup import hidden
 from tests.personas import House
 from tests.real.service_account import service_account_key
@@ -97,6 +98,7 @@ async def test_a_viewer_sees_what_the_page_shows_them(house: House, client: http
     assert seen["access_key_id"] == KEY_ID
 
 
+@on_sqlite  # what the form's own tests ask on both
 @pytest.mark.parametrize(
     ("fields", "field", "sentence"),
     [
@@ -168,6 +170,7 @@ async def test_a_stale_version_changes_nothing(alice: httpx2.AsyncClient, client
     assert (await client.get(f"{LIST}/{made['id']}")).json()["description"] == "of alice"
 
 
+@on_sqlite  # what the form's own tests ask on both
 @pytest.mark.parametrize("version", [None, "1", 1.5, True])
 async def test_an_edit_says_which_version_it_edits(client: httpx2.AsyncClient, version: object) -> None:
     made = await stored(client)
