@@ -1,5 +1,6 @@
 """Registry credentials through the API: the form's rules, and no value ever comes back."""
 
+import asyncio
 import json
 import re
 
@@ -271,3 +272,16 @@ async def test_a_revoked_token_stores_nothing(house: House, alice: httpx2.AsyncC
     answer = await (await house.client()).post(LIST, json=GOOD, headers=bearer(token))
     assert answer.status_code == 401
     assert await house.store.database.fetch_all("SELECT id FROM registry_credentials") == []
+
+
+async def test_of_two_that_are_sent_at_once_with_one_key_one_is_made(client: httpx2.AsyncClient) -> None:
+    answers = await asyncio.gather(*(client.post(LIST, json=GOOD, headers={"Idempotency-Key": "run-17"}) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+async def test_values_that_are_replaced_at_once_come_one_after_the_other(client: httpx2.AsyncClient) -> None:
+    made = await stored(client)
+    answers = await asyncio.gather(*(client.put(f"{LIST}/{made['id']}/value", json={"password": "n" * size}) for size in (20, 21, 22)))
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert (await client.get(f"{LIST}/{made['id']}")).json()["secret_version"] == 4

@@ -1,5 +1,7 @@
 """Secrets and variables through the API: names come out, values go in."""
 
+import asyncio
+
 import httpx2
 import pytest
 
@@ -105,3 +107,10 @@ async def test_another_accounts_is_no_such_thing(house: House, alice: httpx2.Asy
     assert (await theirs.get(SECRETS)).json()["secrets"] == []
     assert (await theirs.put(f"{SECRETS}/{secret}/value", json={"value": "x"})).status_code == 404
     assert await opened(house, "DB_PASSWORD") == b"hunter2-but-long"
+
+
+async def test_values_that_are_replaced_at_once_come_one_after_the_other(alice: httpx2.AsyncClient, client: httpx2.AsyncClient) -> None:
+    secret = await given(alice)
+    answers = await asyncio.gather(*(client.put(f"{SECRETS}/{secret}/value", json={"value": value}) for value in ("a", "b", "c")))
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert (await client.get(SECRETS)).json()["secrets"][0]["version"] == 4
