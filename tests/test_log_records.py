@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,8 @@ from webapp.setting_values import LogFormat
 from webapp.vault import Secret, mint
 
 CANARY = "c4n4ry-7Zp"
+
+WEBAPP = Path(__file__).resolve().parent.parent / "webapp"
 
 Read = Callable[[], str]
 
@@ -188,3 +191,9 @@ def test_the_quick_way_writes_what_the_processors_make(
     event |= {"status": 200, "ms": 12.3, "request_id": request_id, "address": address}
     event |= {"actor": who[0], "accessor": who[1]} if who[0] else {}
     assert line == RENDERERS[layout](None, "info", redacted(None, "info", event)) + "\n"
+
+
+def test_there_is_one_way_of_logging() -> None:
+    sources = {path.relative_to(WEBAPP): path.read_text(encoding="utf-8") for path in WEBAPP.rglob("*.py")}
+    others = [str(path) for path, text in sources.items() if "import logging" in text and path.parts[0] != "log"]
+    assert others == [], "they take `get_logger` from webapp.log, and say their facts by name"

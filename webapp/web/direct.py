@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from webapp.log import log_request
 from webapp.settings import Settings
-from webapp.web.answers import always, client_address, request_id_of
+from webapp.web.answers import always, client_address, new_request_id, request_id_of
 
 
 class Answerable(Protocol):
@@ -61,4 +61,6 @@ def directly(answer: Callable[[Asked], None], settings: Settings) -> Callable[[A
     headers = [*always(settings), (b"cache-control", b"no-store"), (b"content-type", b"application/json")]
     head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in headers)
     trusted = settings.trusted_proxies
+    if not trusted:
+        return lambda request: answer(Asked(request, head, client_address(request.scope, ()), new_request_id()))
     return lambda request: answer(Asked(request, head, client_address(request.scope, trusted), request_id_of(request.scope, trusted)))
