@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from webapp.accounts.api_token_routes import ROUTES as API_TOKENS
 from webapp.accounts.member_routes import ROUTES as MEMBERS
+from webapp.accounts.oidc import Provider
 from webapp.accounts.oidc_routes import ROUTES as OIDC
 from webapp.accounts.passkey_routes import ROUTES as PASSKEYS
 from webapp.accounts.routes import ROUTES as ACCOUNTS
@@ -22,6 +23,7 @@ from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
 from webapp.agents.routes import ROUTES as AGENTS
 from webapp.audit.exporting import Heads, exported
 from webapp.audit.routes import ROUTES as AUDIT
+from webapp.clock import Clock
 from webapp.credentials.connection import ConnectionTests
 from webapp.credentials.delete_routes import ROUTES as CREDENTIAL_DELETION
 from webapp.credentials.routes import ROUTES as CREDENTIALS
@@ -116,6 +118,10 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
             stack.push_async_callback(app.state.checks.close)
             yield {"direct": {PROVISION.encode(): directly(lambda asked: hand_over_directly(asked, parts), settings)}}
 
+    def now() -> int:
+        clock: Clock = app.state.clock  # there once the store is open
+        return clock()
+
     app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(Answers, settings=settings, most_body=LARGER, bare=BARE)],
@@ -124,4 +130,5 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
     )
     app.state.settings = settings
     app.state.dialer = Dialer.of(settings)
+    app.state.provider = None if settings.oidc is None else Provider(settings.oidc, settings.public_url, now)
     return app

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
+from webapp.accounts.identities import Identities
 from webapp.accounts.members import MemberRepository
 from webapp.accounts.repository import AccountRepository
 from webapp.accounts.sessions import Sessions
@@ -66,6 +67,7 @@ class Store:
     accounts: AccountRepository
     members: MemberRepository
     sessions: Sessions
+    identities: Identities
     signing_in: SigningIn
     credentials: CredentialRepository
     sign_ins: SignIns
@@ -146,6 +148,7 @@ async def open_locked_store(
                 accounts=AccountRepository(database, vault, chain, clock),
                 members=MemberRepository(database, vault, chain, clock),
                 sessions=sessions,
+                identities=Identities(database, vault, chain, clock),
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from webapp.accounts.member import LONGEST_EMAIL
 from webapp.vault import Vault
 
 LONGEST_SUBJECT = 255
@@ -50,7 +51,8 @@ def person_of(claims: Mapping[str, Any], issuer: str) -> Person:
         raise ValueError("its subject is none (sub)")
     # "true" as text is what Apple and Amazon Cognito say; a text that is anything else is no yes.
     verified = claims.get("email_verified") in (True, "true")
-    return Person(issuer, subject, email if isinstance(email, str) else "", verified)
+    known = isinstance(email, str) and email.isprintable() and len(email.encode("utf-8", "surrogatepass")) <= LONGEST_EMAIL
+    return Person(issuer, subject, str(email) if known else "", verified)
 
 
 def identity_mac(vault: Vault, row: Mapping[str, Any]) -> bytes:

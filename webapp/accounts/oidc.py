@@ -34,6 +34,8 @@ _PAUSE = 5 * SECOND
 """How long a failure is remembered, and how often at most keys that are not known are looked for: strangers can cause both."""
 _AT_ONCE = 16
 
+_OUR_MISTAKES = frozenset({"invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "request_not_supported"})
+
 _logger = logging.getLogger(__name__)
 
 
@@ -106,6 +108,18 @@ class Provider:
         if unverified_issuer != self.oidc.issuer:
             raise self._not_proven("the answer is of another issuer (iss), or does not say of which")
 
+    def refusal(self, unverified_error: str) -> str:
+        """What an error says that came back in place of a code (RFC 6749, section 4.1.2.1; Core, section 3.1.2.6)."""
+        if unverified_error == "access_denied":
+            return f"You cancelled at {self.name}, or it does not let you sign in here."
+        if unverified_error in {"login_required", "interaction_required", "account_selection_required", "consent_required"}:
+            return f"{self.name} wants you to do something there first. Sign in there, and begin again."
+        if unverified_error in {"server_error", "temporarily_unavailable"}:
+            return f"{self.name} cannot do it just now. Begin again in a minute."
+        known = unverified_error if unverified_error in _OUR_MISTAKES else "an error that is none of OAuth's"
+        _logger.warning("%s refuses what this server asks of it: %s", self.oidc.issuer, known)
+        return f"{self.name} does not take what this server asks of it ({known}). Tell whoever runs this server."
+
     async def person(self, unverified_code: str, secrets: Secrets, *, again: bool = False) -> Person:
         """Who has signed in there, for a code that came back. Raises NotProven, Unavailable."""
         metadata = await self._known()
@@ -175,7 +189,7 @@ class Provider:
         if not now - MAX_AGE - leeway <= at <= now + leeway:
             raise self._not_proven(
                 "the sign-in there is too old (auth_time)",
-                f"You signed in at {self.name} more than {MAX_AGE // 60} minutes ago, and it did not ask again. Sign out there and try again.",
+                f"You signed in at {self.name} more than {MAX_AGE // 60} minutes ago, and it did not ask again. Sign out there first.",
             )
 
     async def _known(self) -> Metadata:

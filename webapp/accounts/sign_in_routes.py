@@ -118,6 +118,7 @@ async def _login_page(
         "next": local_path(typed.next) or "",
         "errors": errors,
         "labels": LABELS,
+        "provider": provider.name if (provider := request.app.state.provider) is not None else "",
         "is_set_up": await _members(request).has_members(),
     }
     return render(request, "accounts/login.html", context, fragment="accounts/_login.html", status=status, headers=headers)

@@ -46,6 +46,9 @@ NOTICES = {
     "bootstrap-token-revoked": "Bootstrap token revoked.",
     "form-repeated": "This form was sent before. What it made then is here; nothing more was stored.",
     "settings-saved": "Settings saved.",
+    "confirmed": "Confirmed. You are not asked again for 5 minutes.",
+    "identity-linked": "Linked. You can sign in that way from now on.",
+    "identity-unlinked": "Unlinked.",
     "signed-out": "You are signed out.",
 }
 """Code to sentence."""
