@@ -118,16 +118,17 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
             stack.push_async_callback(app.state.checks.close)
             yield {"direct": {PROVISION.encode(): directly(lambda asked: hand_over_directly(asked, parts), settings)}}
 
-    def now() -> int:
-        clock: Clock = app.state.clock  # there once the store is open
-        return clock()
-
     app = Starlette(
         routes=ROUTES,
         middleware=[Middleware(Answers, settings=settings, most_body=LARGER, bare=BARE)],
         exception_handlers={AppError: on_app_error, HTTPException: on_http_exception},
         lifespan=lifespan,
     )
+
+    def now() -> int:
+        clock: Clock = app.state.clock  # there once the store is open
+        return clock()
+
     app.state.settings = settings
     app.state.dialer = Dialer.of(settings)
     app.state.provider = None if settings.oidc is None else Provider(settings.oidc, settings.public_url, now)

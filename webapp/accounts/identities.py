@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 from webapp.accounts.identity import Identity, NotLinked, Person, identity_mac, is_genuine_identity
-from webapp.accounts.member import Member, is_genuine, key_to_look_for, parse_email
+from webapp.accounts.member import Member, is_genuine, key_to_look_for
 from webapp.accounts.members import member_of
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
@@ -181,12 +181,10 @@ def _is_address_of(person: Person, member: Row) -> bool:
     A key makes other letters one as well, such as the Kelvin sign and k; an issuer that takes the two for different addresses would
     have verified one and handed out the other.
     """
-    try:
-        theirs = parse_email(person.email)
-    except ValueError:
-        return False
-    same = theirs.text == member["email"] or (theirs.text.isascii() and str(member["email"]).isascii())
-    return same and theirs.key == member["email_key"]
+    if person.email == member["email"]:
+        return True
+    both = person.email.isascii() and str(member["email"]).isascii()
+    return both and key_to_look_for(person.email) == member["email_key"]
 
 
 def _unverified(name: str) -> NotLinked:

@@ -6,6 +6,7 @@ No redirects, no proxy, nothing from the environment, nothing compressed, so tha
 
 import asyncio
 import base64
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -16,6 +17,10 @@ from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from webapp.oidc_settings import OidcSettings
+
+# What these say of each step, headers included, is for who mends them.
+for _name in ("httpx2", "httpcore2"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 SECONDS = 10.0
 """For one question: the connection and the whole answer."""
