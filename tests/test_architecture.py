@@ -67,8 +67,8 @@ ONLY_IN = {
     "boto3": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "botocore": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "google": ["webapp.credentials.google_tokens"],
-    "authlib": ["webapp.accounts.oidc_*"],
-    "joserfc": ["webapp.accounts.oidc_*"],
+    "authlib": ["webapp.accounts.oidc*"],
+    "joserfc": ["webapp.accounts.oidc*"],
     "h11": ["webapp.registry.exchange"],
     "cryptography": ["webapp.vault.*", "webapp.credentials.service_account_key"],
 }

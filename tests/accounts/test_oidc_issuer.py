@@ -157,7 +157,7 @@ def tls_issuer(authority: Authority, tmp_path: Path) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Raw) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         origin = f"https://localhost:{server.server_address[1]}"
-        endpoints = {name: f"{origin}/x" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+        endpoints = dict.fromkeys(("authorization_endpoint", "token_endpoint", "jwks_uri"), f"{origin}/x")
         _Raw.head, _Raw.body_ = (), json.dumps({"issuer": origin, **endpoints}).encode()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
