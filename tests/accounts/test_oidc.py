@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.accounts.stories_oidc import CALLBACK, at_issuer, begin, environ, query, same_time, sign_in
+from tests.accounts.stories_oidc import CALLBACK, at_issuer, back, begin, environ, query, same_time, sign_in
 from tests.engines import on_sqlite
 from tests.personas import House, Persona
 from tests.real.issuer import CLIENT, Issuer, Somebody
@@ -174,6 +174,6 @@ async def test_a_disk_that_is_full_signs_nobody_in(home: House, issuer: Issuer) 
     client = await home.client()
     address = await at_issuer(await begin(client))
     await home.refuse_writes()
-    assert (await client.get(address)).status_code >= 500
+    assert (await back(client, address)).status_code >= 500
     await home.take_writes()
     assert await home.store.database.fetch_all("SELECT accessor FROM sessions") == []
