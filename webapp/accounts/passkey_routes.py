@@ -16,7 +16,7 @@ from webapp.web.forms import read_form
 from webapp.web.json_body import read_json
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor, principal
-from webapp.web.rendering import done, render
+from webapp.web.rendering import done, render, wants_fragment
 from webapp.web.routing import page
 from webapp.web.stepup import confirm, step_up
 
@@ -54,6 +54,8 @@ async def begin(request: Request) -> Response:
     except ValueError as error:
         errors["name"] = str(error)
     errors |= await confirm(request, form)
+    if not wants_fragment(request):  # sent by the browser itself: no script is there to go on with the answer
+        errors[""] = "Adding a passkey takes JavaScript. Turn it on and reload the page."
     if errors:
         return _form_page(request, typed, errors, status=422)
     existing = await passkeys(request).of_member(actor(request))
