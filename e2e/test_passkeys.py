@@ -146,7 +146,7 @@ def test_adding_asks_again_and_takes_a_passkey_for_it(alice: Person) -> None:
     alice.add("work laptop")
     expect(page.get_by_text("Passkey added.")).to_be_visible()
     alice.clock.advance(6 * MINUTE)
-    alice.add("")
+    alice.add("")  # which asks again, in the same dialog
     steps.expect_summary(page, "Enter a name", "Enter your password, or confirm with a passkey")
     assert problems(page, "add a passkey") == []
     page.get_by_role("button", name="Confirm with a passkey").click()
@@ -248,10 +248,7 @@ def test_without_script_there_is_no_button_and_the_rest_works(served: tuple[Serv
     steps.sign_in(page)
     page.goto("/settings/sign-in/passkeys/new")
     expect(page.get_by_text("Adding a passkey takes JavaScript, and a browser that knows passkeys.")).to_be_visible()
-    page.get_by_label("Name", exact=True).fill("phone")
-    page.get_by_label("Name", exact=True).press("Enter")
-    expect(page.get_by_label("Name", exact=True)).to_have_value("phone")
-    expect(page.locator(".error-summary")).to_contain_text("Turn it on")
+    expect(page.get_by_label("Name", exact=True)).to_be_hidden()
     context.close()
 
 

@@ -1,11 +1,13 @@
 """Passkeys that are not what they say: another address, another challenge, nobody there, copies, and rows that somebody else wrote."""
 
+import asyncio
+import sys
 from typing import Any
 
 import httpx2
 import pytest
 
-from tests.accounts.passkey_stories import ADD, AS_SCRIPT, CONFIRM, ENVIRON, ORIGIN, SIGN_IN, add, ask, show
+from tests.accounts.passkey_stories import ADD, AS_SCRIPT, CONFIRM, ENVIRON, ORIGIN, SIGN_IN, add, ask, show, without_password
 from tests.personas import PASSWORD, House
 from tests.real.authenticator import Authenticator, bytes_of, text_of
 from webapp.accounts.ceremony import LIFETIME
@@ -280,3 +282,19 @@ async def test_a_full_disk_adds_nothing_and_signs_nobody_in(
     await house.take_writes()
     assert (await stranger.post(SIGN_IN, json=said)).status_code == 303, "the challenge was not spent either"
     assert (await alice.post(ADD, json=made)).status_code == 303
+
+
+async def test_who_has_neither_password_nor_passkey_is_told_what_to_do(house: House, alice: httpx2.AsyncClient) -> None:
+    await without_password(house, house.alice)
+    house.clock.advance(6 * MINUTE)
+    asked = await alice.post("/agents/bootstrap-tokens", data={"lifetime": "10m"})
+    assert asked.status_code == 422
+    assert "Sign out and in again, then come back: this hands out keys" in asked.text
+    assert 'id="field-confirmation"' in asked.text
+    assert "data-passkey=" not in asked.text
+
+
+async def test_the_slow_library_waits_until_a_passkey_is_asked_for() -> None:
+    program = "import sys, webapp.app; print('webauthn' in sys.modules)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    assert (await process.communicate())[0] == b"False\n"

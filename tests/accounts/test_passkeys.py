@@ -5,10 +5,9 @@ import re
 import httpx2
 import pytest
 
-from tests.accounts.passkey_stories import ADD, AS_SCRIPT, CONFIRM, ENVIRON, ORIGIN, SIGN_IN, add, ask, show
-from tests.personas import PASSWORD, House, Persona
+from tests.accounts.passkey_stories import ADD, AS_SCRIPT, CONFIRM, ENVIRON, ORIGIN, SIGN_IN, add, ask, show, without_password
+from tests.personas import PASSWORD, House
 from tests.real.authenticator import Authenticator, bytes_of
-from webapp.accounts.member import member_mac
 from webapp.accounts.passkey import MOST
 from webapp.clock import MINUTE
 
@@ -30,13 +29,6 @@ def laptop() -> Authenticator:
 async def remove(client: httpx2.AsyncClient, which: int = 0, **fields: str) -> httpx2.Response:
     link = re.findall(r'href="(/settings/sign-in/passkeys/\w+/remove)"', (await client.get(HERE)).text)[which]
     return await client.post(link, data=fields)
-
-
-async def without_password(house: House, persona: Persona) -> None:
-    """Let the persona have no password, as whoever joined in another way."""
-    row = {"id": persona.member_id, "account_id": persona.account_id, "email_key": persona.email, "role": persona.role, "password_hash": ""}
-    mac = member_mac(house.store.vault, row)
-    await house.tamper("UPDATE members SET password_hash = '', mac = :mac WHERE id = :id", mac=mac, id=persona.member_id)
 
 
 async def test_a_member_adds_a_passkey_and_signs_in_with_nothing_else(
