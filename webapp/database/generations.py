@@ -18,7 +18,6 @@ QUIET = frozenset(
         "form_nonces",
         "image_activity",
         "minted_tokens",
-        "passkeys",
         "provision_results",
         "registry_credential_activity",
         "registry_credential_versions",
