@@ -117,3 +117,17 @@ def test_alice_confirms_with_the_issuer_before_she_makes_a_token(page: Page, pla
     expect(page.get_by_label("Your password")).to_have_count(0)
     page.get_by_role("button", name="Create bootstrap token").click()
     assert page.get_by_role("textbox", name="Bootstrap token").input_value().startswith("rc_b_")
+
+
+def test_alice_unlinks_and_links_again(page: Page, place: Place) -> None:
+    sign_in(page)
+    expect(page.get_by_role("heading", name="Registry Credentials", level=1)).to_be_visible()
+    page.goto("/settings/sign-in")
+    page.get_by_role("button", name="Actions for Acme ID").click()
+    page.get_by_role("link", name="Unlink").click()
+    expect(page.get_by_role("heading", name="Unlink Acme ID")).to_be_visible()
+    page.get_by_role("button", name="Unlink").click()
+    expect(page.get_by_text("Unlinked.")).to_be_visible()
+    page.get_by_role("link", name="Link with Acme ID").click()
+    expect(page.get_by_text("Linked. You can sign in that way from now on.")).to_be_visible()
+    expect(page.get_by_role("row", name="Acme ID")).to_be_visible()

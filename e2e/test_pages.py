@@ -60,6 +60,7 @@ def pages(page: Page) -> dict[str, str]:
         "registry-credentials-new-ecr": "/registry-credentials/new?preset=ecr",
         "registry-credentials-none-found": "/registry-credentials?q=nothing-like-it",
         "settings-encryption": "/settings/encryption",
+        "settings-sign-in": "/settings/sign-in",
         "registry-credentials-version-destroy": found["registry-credentials-edit"] + "/versions/1/destroy",
         "secrets-new": "/secrets/new",
         "secrets-none-found": "/secrets?q=nothing-like-it",

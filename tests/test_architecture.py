@@ -66,6 +66,7 @@ ONLY_IN = {
     "asyncpg": ["webapp.database.*"],
     "boto3": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "botocore": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
+    "webauthn": ["webapp.accounts.authenticator"],
     "google": ["webapp.credentials.google_tokens"],
     "authlib": ["webapp.accounts.oidc*"],
     "joserfc": ["webapp.accounts.oidc*"],

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from webapp.errors import ConfigurationError
 from webapp.kms_key import KmsKey, parse_root_key, parse_service
@@ -17,6 +18,7 @@ from webapp.oidc_settings import OIDC_VARIABLES, OidcSettings, read_oidc
 from webapp.registry.allowed import AllowedRealms, Origin, parse_realms, parse_registries
 from webapp.setting_values import (
     default_public_url,
+    is_address,
     is_loopback,
     is_sqlite,
     parse_database_url,
@@ -109,6 +111,15 @@ class Settings:
     oidc: OidcSettings | None
     """Whose people may sign in here besides; None for nobody's."""
     log_level: str
+
+    @property
+    def passkey_domain(self) -> str | None:
+        """What passkeys are made for: the public URL's host name (the "relying party identifier", WebAuthn, section 4).
+
+        None where that is an IP address, which no passkey is made for.
+        """
+        host = urlsplit(self.public_url).hostname or ""
+        return None if is_address(host) else host
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":

@@ -150,11 +150,15 @@ async def test_a_member_links_and_unlinks(house: House, issuer: Issuer) -> None:
     assert (await sign_in(bob, "bob", start=LINK)).status_code == 303, "twice is no harm"
     house.clock.advance(6 * MINUTE)
     page = f"/settings/sign-in/identities/{await link_id(house)}/unlink"
+    listed = (await bob.get("/settings/sign-in")).text
+    assert f'href="{page}"' in listed
+    assert "Link with Acme ID" not in listed
     assert "Unlink the person of <strong>Acme ID</strong> who signs in as you?" in (await bob.get(page)).text
     assert (await bob.post(page)).status_code == 422, "it asks again who this is"
     done = await bob.post(page, data={"current_password": PASSWORD})
     assert (done.status_code, done.headers["location"]) == (303, "/settings/sign-in")
     assert (await bob.post(page)).status_code == 404
+    assert f'href="{LINK}"' in (await bob.get("/settings/sign-in")).text
     assert await house.store.database.fetch_all("SELECT id FROM identities") == []
     rows = [(row["action"], row["actor_label"], row["detail"]) for row in await house.audit()]
     assert ("member.link", "bob@example.com", f"to a person of {issuer.origin}") in rows
@@ -181,6 +185,9 @@ async def test_the_last_way_to_sign_in_is_kept(house: House, issuer: Issuer, ali
     assert (answer.status_code, "It is the only way that you sign in." in answer.text) == (409, True)
     assert await link_id(house)
     await house.tamper("UPDATE identities SET issuer = 'https://id.before.example'")
+    listed = (await alice.get("/settings/sign-in")).text
+    assert "https://id.before.example" in listed
+    assert "Not any more" in listed
     assert (await alice.post(page)).status_code == 303, "an issuer that is not asked any more is no way"
 
 

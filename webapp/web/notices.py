@@ -45,6 +45,8 @@ NOTICES = {
     "reenrolment-allowed": "Re-enrolment allowed, once, for one hour.",
     "bootstrap-token-revoked": "Bootstrap token revoked.",
     "form-repeated": "This form was sent before. What it made then is here; nothing more was stored.",
+    "passkey-added": "Passkey added. You can sign in with it now.",
+    "passkey-removed": "Passkey removed. It signs nobody in any more.",
     "settings-saved": "Settings saved.",
     "confirmed": "Confirmed. You are not asked again for 5 minutes.",
     "identity-linked": "Linked. You can sign in that way from now on.",
