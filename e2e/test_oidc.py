@@ -12,6 +12,7 @@ from e2e.browser import open_context, open_page
 from e2e.conftest import BOTH
 from e2e.here import serve_here
 from e2e.server import Served
+from e2e.test_pages import WIDTHS, problems
 from tests.personas import TestClock
 from tests.real.issuer import PASSWORD, Issuer
 from webapp.clock import MINUTE
@@ -131,3 +132,29 @@ def test_alice_unlinks_and_links_again(page: Page, place: Place) -> None:
     page.get_by_role("link", name="Link with Acme ID").click()
     expect(page.get_by_text("Linked. You can sign in that way from now on.")).to_be_visible()
     expect(page.get_by_role("row", name="Acme ID")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_its_pages_are_accessible_and_fit(browser: Browser, place: Place, issuer: Issuer, width: int, violations: list[str]) -> None:
+    issuer.clock = lambda: place.clock() / 1000
+    context = open_context(browser, place.server, viewport={"width": width, "height": 800})
+    page = open_page(context, violations)
+    page.goto("/login")
+    found = problems(page, "sign-in")
+    page.get_by_role("link", name="Continue with Acme ID").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", name="Not signed in")).to_be_visible()
+    found += problems(page, "refused")
+    sign_in(page)
+    expect(page.get_by_role("heading", name="Registry Credentials", level=1)).to_be_visible()
+    place.clock.advance(6 * MINUTE)
+    page.goto("/settings/sign-in")
+    found += problems(page, "your sign-in")
+    page.get_by_role("button", name="Actions for Acme ID").click()
+    page.get_by_role("link", name="Unlink").click()
+    expect(page.locator("dialog[open]")).to_be_visible()
+    found += problems(page, "unlink")
+    page.goto("/agents/bootstrap-tokens/new")
+    found += problems(page, "step-up")
+    context.close()
+    assert (found, violations) == ([], [])

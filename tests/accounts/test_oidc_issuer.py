@@ -17,7 +17,8 @@ from tests.real.authority import Authority
 from tests.real.http_server import Handler
 from tests.real.issuer import Issuer
 from webapp.accounts import oidc_http
-from webapp.accounts.oidc import Provider, secrets_of
+from webapp.accounts.oidc import Provider
+from webapp.accounts.oidc_secrets import secrets_of
 from webapp.app import create_app
 from webapp.clock import HOUR, SECOND
 from webapp.errors import ConfigurationError, Unavailable
@@ -90,6 +91,32 @@ async def test_a_token_answer_without_an_id_token_is_refused(home: House, issuer
         assert (await sign_in(await home.client())).status_code in {403, 503}, answer
 
 
+async def test_an_address_that_is_not_in_the_id_token_is_asked_for(home: House, issuer: Issuer) -> None:
+    """Core, section 5.4: where there is an access token, an issuer may leave it to UserInfo."""
+    issuer.claims = {"email": None, "email_verified": None}
+    assert "has verified your email address" in (await sign_in(await home.client())).text, "it names no such endpoint"
+    issuer.metadata["userinfo_endpoint"] = f"{issuer.origin}/userinfo"
+    home.clock.advance(HOUR)
+    for answer, down in (
+        ({"sub": "b-2"}, {}),
+        ({"email_verified": False}, {}),
+        ({}, {"/userinfo": (500, b"")}),
+        ({}, {"/userinfo": (200, b"a.jwt.perhaps")}),
+    ):
+        issuer.userinfo, issuer.down = answer, down
+        assert "has verified your email address" in (await sign_in(await home.client())).text, answer
+    issuer.userinfo, issuer.down = {}, {}
+    issuer.token_answer = {"access_token": "no\r\ntoken"}
+    issuer.claims["at_hash"] = None
+    assert "has verified your email address" in (await sign_in(await home.client())).text
+    issuer.token_answer = {}
+    assert (await sign_in(await home.client())).status_code == 303
+    asked = issuer.asked.count("/userinfo")
+    issuer.claims = {}
+    assert (await sign_in(await home.client())).status_code == 303
+    assert issuer.asked.count("/userinfo") == asked, "it was in the ID token"
+
+
 ODD: list[tuple[dict[str, Any], str]] = [
     ({"issuer": "https://evil.example"}, "it calls itself 'https://evil.example'"),
     ({"issuer": None}, "it calls itself 'None'"),
@@ -99,6 +126,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
     ({"token_endpoint": "https://user:password@id.example/token"}, "its token_endpoint"),
     ({"token_endpoint": None}, "its token_endpoint"),
     ({"jwks_uri": ["https://id.example"]}, "its jwks_uri"),
+    ({"userinfo_endpoint": "http://evil.example"}, "its userinfo_endpoint"),
     ({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}, "neither client_secret_basic nor client_secret_post"),
     ({"id_token_signing_alg_values_supported": ["HS256", "none"]}, "it signs ID tokens with none of"),
     ({"id_token_signing_alg_values_supported": "RS256"}, "it signs ID tokens with none of"),

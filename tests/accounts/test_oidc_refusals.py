@@ -7,6 +7,7 @@ import pytest
 from tests.accounts.stories_oidc import CALLBACK, at_issuer, back, begin, environ, query, same_time, sign_in
 from tests.personas import House
 from tests.real.issuer import Issuer, signing_key
+from webapp.accounts.oidc_secrets import secrets_of
 from webapp.clock import HOUR, MINUTE, SECOND
 
 pytestmark = pytest.mark.anyio
@@ -168,8 +169,6 @@ async def test_a_way_back_leads_in_once(home: House, issuer: Issuer) -> None:
 
 async def _again(issuer: Issuer, address: str, state: str, home: House) -> str:
     """The same request for authorization once more, as only this server could make it."""
-    from webapp.accounts.oidc import secrets_of  # noqa: PLC0415  only this story needs it
-
     provider = home.app.state.provider
     return str(await provider.authorization_url(state, secrets_of(home.store.vault, state)))
 

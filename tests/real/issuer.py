@@ -43,8 +43,8 @@ class _Grant:
 
 @dataclass
 class Issuer:
-    """The running issuer. What it does otherwise than it should is in `claims` (None leaves one out), `metadata`, `alg`, `headers`, `key`,
-    `answer_iss`, `down` (a status, or a path that does not answer as it should), `token_answer`. `asked` are the paths that were asked for.
+    """The running issuer. What it does otherwise than it should is in `claims` and `metadata` (None leaves one out), `alg`, `key`,
+    `userinfo`, `answer_iss`, `token_answer`, `error` and `down` (status and body, by path or `*`). `asked` are paths.
     """
 
     origin: str = ""
@@ -59,10 +59,12 @@ class Issuer:
     down: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     token_answer: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    userinfo: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     verified_pkce: int = 0
     _keys: dict[str, Any] = field(default_factory=dict)
     _codes: dict[str, _Grant] = field(default_factory=dict)
+    _tokens: dict[str, Somebody] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Be as an issuer should be again, with alice and bob, and with nobody signed in: for the next test."""
@@ -98,7 +100,6 @@ class Issuer:
             "authorization_endpoint": f"{self.origin}/authorize",
             "token_endpoint": f"{self.origin}/token",
             "jwks_uri": f"{self.origin}/jwks",
-            "response_types_supported": ["code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
             **self.metadata,
@@ -142,9 +143,17 @@ class Issuer:
             return 400, {"error": "invalid_grant"}
         self.verified_pkce += 1
         access_token = secrets.token_urlsafe(16)
+        self._tokens[access_token] = grant.who
         answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": 60, "id_token": self._id_token(grant, access_token)}
         whole = {**answer, **self.token_answer}
         return 200, {name: value for name, value in whole.items() if value is not None}
+
+    def told_about(self, authorization: str) -> tuple[int, dict[str, Any]]:
+        """The answer of the UserInfo endpoint."""
+        who = self._tokens.get(authorization.removeprefix("Bearer "))
+        if who is None:
+            return 401, {}
+        return 200, {"sub": who.subject, "email": who.email, "email_verified": who.email_verified, **self.userinfo}
 
     def _id_token(self, grant: _Grant, access_token: str) -> str:
         now = int(self.clock())
@@ -226,6 +235,8 @@ class _Endpoint(Handler):
             self._json(200, self.issuer.document())
         elif parts.path == "/jwks":
             self._json(200, self.issuer.jwks())
+        elif parts.path == "/userinfo":
+            self._json(*self.issuer.told_about(self.headers.get("Authorization") or ""))
         elif parts.path == "/authorize":
             self._authorize({name: values[0] for name, values in parse_qs(parts.query).items()})
         else:

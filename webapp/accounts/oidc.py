@@ -5,7 +5,6 @@ Nothing is asked before the first person wants to sign in, and nothing of what t
 """
 
 import asyncio
-import base64
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from webapp.accounts.identity import Person, person_of
 from webapp.accounts.oidc_metadata import WELL_KNOWN, Metadata, parse_metadata
+from webapp.accounts.oidc_secrets import Secrets
 from webapp.clock import HOUR, SECOND, Clock
 from webapp.errors import ConfigurationError, Unavailable
 from webapp.oidc_settings import OidcSettings
-from webapp.vault import Vault
 
 if TYPE_CHECKING:
     from joserfc.jwk import KeySet
@@ -45,23 +44,6 @@ class NotProven(Exception):
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """What an answer of the issuer is recognised by, besides the state (RFC 7636, section 4.1; Core, section 15.5.2)."""
-
-    nonce: str
-    verifier: str
-
-
-def secrets_of(vault: Vault, state: str) -> Secrets:
-    """The nonce and the verifier of the sign-in with this state. Nobody has to keep them: only this server can make them from it."""
-
-    def made(purpose: str) -> str:
-        return base64.urlsafe_b64encode(vault.cookie_mac(purpose, state.encode("utf-8", "surrogatepass"))).rstrip(b"=").decode("ascii")
-
-    return Secrets(made("oidc nonce"), made("oidc verifier"))
 
 
 @dataclass(slots=True)
@@ -147,6 +129,8 @@ class Provider:
         claims = await self._claims(answer, metadata, secrets)
         if again:
             self._check_age(claims)
+        elif "email" not in claims and metadata.userinfo_endpoint:
+            claims = {**claims, **await self._address(answer, metadata, claims)}
         try:
             return person_of(claims, self.oidc.issuer)
         except ValueError as error:
@@ -178,6 +162,20 @@ class Provider:
                 return claims_with(await self._keys_of(metadata, newer=True))
         except token.NotToken as error:
             raise self._not_proven(f"the ID token is not right: {error.why}") from None
+
+    async def _address(self, answer: Mapping[str, Any], metadata: Metadata, claims: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The address as UserInfo has it, for issuers that keep it out of the ID token (Core, section 5.4); {} when it cannot be had."""
+        from webapp.accounts import oidc_http as http  # noqa: PLC0415  see _imported
+
+        try:
+            found = await http.fetch_document(await self._trusted(), metadata.userinfo_endpoint, bearer=str(answer.get("access_token")))
+        except http.NotAnswered as error:
+            _logger.warning("%s does not say what somebody's address is: %s", self.oidc.issuer, error.why)
+            return {}
+        if found.get("sub") != claims["sub"]:  # section 5.3.2: it could be about anybody
+            _logger.warning("%s says somebody else's address", self.oidc.issuer)
+            return {}
+        return {name: found[name] for name in ("email", "email_verified") if name in found}
 
     def _check_age(self, claims: Mapping[str, Any]) -> None:
         """Core, section 3.1.3.7, rule 13."""

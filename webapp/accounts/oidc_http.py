@@ -7,6 +7,7 @@ No redirects, no proxy, nothing from the environment, nothing compressed, so tha
 import asyncio
 import base64
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -27,6 +28,8 @@ SECONDS = 10.0
 
 MOST_BODY = 1024 * 1024
 """Bytes."""
+
+_TOKEN = re.compile(r"[!-~]{1,16384}", re.ASCII)
 
 SCOPE = "openid email"
 
@@ -95,12 +98,17 @@ def _nobody(_: httpx2.Request) -> httpx2.Response:
     raise RuntimeError("nothing is asked to make an address")
 
 
-async def fetch_document(trust: ssl.SSLContext, url: str) -> Mapping[str, Any]:
-    """The JSON object at this address. Raises NotAnswered."""
+async def fetch_document(trust: ssl.SSLContext, url: str, *, bearer: str = "") -> Mapping[str, Any]:
+    """The JSON object at this address; `bearer` is an access token (RFC 6750, section 2.1). Raises NotAnswered."""
+    headers = {"Accept": "application/json"}
+    if bearer:
+        if not _TOKEN.fullmatch(bearer):
+            raise NotAnswered("its access token is none")
+        headers["Authorization"] = f"Bearer {bearer}"
     async with httpx2.AsyncClient(transport=_Limited(trust), **_options()) as client:
         try:
             async with asyncio.timeout(SECONDS):
-                answer = await client.get(url, headers={"Accept": "application/json"})
+                answer = await client.get(url, headers=headers)
         except (TimeoutError, httpx2.HTTPError, httpx2.InvalidURL, httpx2.CookieConflict, OSError) as error:
             raise NotAnswered(_why(error)) from None
     if answer.status_code != 200:

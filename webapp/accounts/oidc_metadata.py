@@ -15,14 +15,16 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The parts of it that are used. `auth_method` is how this server shows who it is at the token endpoint.
+    """The parts of it that are used.
 
+    `userinfo_endpoint` is empty where there is none. `auth_method` is how this server shows who it is at the token endpoint.
     `names_itself`: the issuer says in every answer who it is (RFC 9207, section 3).
     """
 
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
+    userinfo_endpoint: str
     auth_method: str
     algorithms: tuple[str, ...]
     names_itself: bool
@@ -36,6 +38,7 @@ def parse_metadata(document: Mapping[str, Any], oidc: OidcSettings) -> Metadata:
         authorization_endpoint=_endpoint(document, "authorization_endpoint", oidc),
         token_endpoint=_endpoint(document, "token_endpoint", oidc),
         jwks_uri=_endpoint(document, "jwks_uri", oidc),
+        userinfo_endpoint=_endpoint(document, "userinfo_endpoint", oidc) if "userinfo_endpoint" in document else "",
         auth_method=_auth_method(document, oidc),
         algorithms=_algorithms(document),
         names_itself=document.get("authorization_response_iss_parameter_supported") is True,

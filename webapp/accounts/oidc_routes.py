@@ -15,7 +15,8 @@ from webapp.accounts.ceremony import LIFETIME_SECONDS, Ceremony, Kind, begin_cer
 from webapp.accounts.identities import Identities
 from webapp.accounts.identity import NotLinked, Person
 from webapp.accounts.member import Member
-from webapp.accounts.oidc import CALLBACK, NotProven, Provider, secrets_of
+from webapp.accounts.oidc import CALLBACK, NotProven, Provider
+from webapp.accounts.oidc_secrets import secrets_of
 from webapp.accounts.sign_in_routes import browser_of, signing_in, with_cookies
 from webapp.actor import Actor
 from webapp.database import AccountTransaction
