@@ -1,5 +1,6 @@
 """Passkeys: adding one, signing in with it, confirming with it and removing it."""
 
+import asyncio
 import re
 
 import httpx2
@@ -187,3 +188,20 @@ async def test_another_members_passkey_is_not_there_to_remove(
     for other in (bob, charlie):
         assert (await other.get(found[1])).status_code == 404
         assert (await other.post(found[1])).status_code == 404
+
+
+async def test_the_same_answer_twice_at_once_is_one_sign_in(house: House, alice: httpx2.AsyncClient, laptop: Authenticator) -> None:
+    await add(alice, laptop)
+    browser = await house.client()
+    said = laptop.get(await ask(browser, SIGN_IN))
+    answers = await asyncio.gather(*(browser.post(SIGN_IN, json=said) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [303, 422, 422, 422]
+
+
+async def test_two_last_passkeys_are_not_removed_at_once(house: House, alice: httpx2.AsyncClient, laptop: Authenticator) -> None:
+    await add(alice, laptop)
+    await add(alice, Authenticator(ORIGIN), name="blue key")
+    await without_password(house, house.alice)
+    links = re.findall(r'href="(/settings/sign-in/passkeys/\w+/remove)"', (await alice.get(HERE)).text)
+    answers = await asyncio.gather(*(alice.post(link) for link in links))
+    assert sorted(answer.status_code for answer in answers) == [303, 409]
