@@ -214,9 +214,9 @@ def test_the_pages_are_accessible_and_fit(alice: Person, width: int) -> None:
     alice.add("work laptop")
     expect(page.get_by_text("Passkey added.")).to_be_visible()
     found = problems(page, "your sign-in")
-    remove = page.locator("a[href$='/remove']").first.get_attribute("href")
+    remove = page.locator("a[href$='/remove']").first.get_attribute("href") or ""
     alice.clock.advance(6 * MINUTE)
-    for address in ("/settings/sign-in/passkeys/new", remove or "", "/agents/bootstrap-tokens/new"):
+    for address in ("/settings/sign-in/passkeys/new", remove, remove.replace("/remove", "/rename"), "/agents/bootstrap-tokens/new"):
         page.goto(address)
         found += problems(page, address)
     page.get_by_role("button", name="Confirm with a passkey").click()

@@ -1,5 +1,6 @@
 """Passkeys: adding one, signing in with it, confirming with it and removing it."""
 
+import asyncio
 import re
 
 import httpx2
@@ -185,5 +186,36 @@ async def test_another_members_passkey_is_not_there_to_remove(
     found = re.search(r'href="(/settings/sign-in/passkeys/\w+/remove)"', (await alice.get(HERE)).text)
     assert found is not None
     for other in (bob, charlie):
-        assert (await other.get(found[1])).status_code == 404
-        assert (await other.post(found[1])).status_code == 404
+        for path in (found[1], found[1].replace("/remove", "/rename")):
+            assert (await other.get(path)).status_code == 404
+            assert (await other.post(path, data={"name": "mine"})).status_code == 404
+
+
+async def test_the_same_answer_twice_at_once_is_one_sign_in(house: House, alice: httpx2.AsyncClient, laptop: Authenticator) -> None:
+    await add(alice, laptop)
+    browser = await house.client()
+    said = laptop.get(await ask(browser, SIGN_IN))
+    answers = await asyncio.gather(*(browser.post(SIGN_IN, json=said) for _ in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [303, 422, 422, 422]
+
+
+async def test_two_last_passkeys_are_not_removed_at_once(house: House, alice: httpx2.AsyncClient, laptop: Authenticator) -> None:
+    await add(alice, laptop)
+    await add(alice, Authenticator(ORIGIN), name="blue key")
+    await without_password(house, house.alice)
+    links = re.findall(r'href="(/settings/sign-in/passkeys/\w+/remove)"', (await alice.get(HERE)).text)
+    answers = await asyncio.gather(*(alice.post(link) for link in links))
+    assert sorted(answer.status_code for answer in answers) == [303, 409]
+
+
+async def test_a_passkey_is_renamed_and_still_signs_in(house: House, alice: httpx2.AsyncClient, laptop: Authenticator) -> None:
+    await add(alice, laptop)
+    link = re.findall(r'href="(/settings/sign-in/passkeys/\w+/rename)"', (await alice.get(HERE)).text)[0]
+    assert 'value="work laptop"' in (await alice.get(link)).text
+    wrong = await alice.post(link, data={"name": "x" * 64})
+    assert (wrong.status_code, "at most 63" in wrong.text) == (422, True)
+    assert (await alice.post(link, data={"name": "old laptop"})).headers["location"] == HERE
+    row = (await house.audit())[-1]
+    assert (row["action"], row["object_name"], row["detail"]) == ("passkey.rename", "old laptop", "before: work laptop")
+    assert (await show(await house.client(), laptop)).status_code == 200
+    assert "old laptop" in (await alice.get(HERE)).text

@@ -1,4 +1,4 @@
-"""A member's own ways to sign in, and the passkeys among them: adding one and removing one."""
+"""A member's own ways to sign in, and the passkeys among them: adding, renaming and removing one."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from webapp.accounts.authenticator import NOT_MADE, creation_options, made
 from webapp.accounts.oidc_routes import identity_context
-from webapp.accounts.passkey import MOST, why_none
+from webapp.accounts.passkey import MOST, Passkey, why_none
 from webapp.accounts.passkey_sign_in_routes import ROUTES as SIGN_IN
 from webapp.accounts.passkey_sign_in_routes import asked, begun, ended, passkeys, refuse_where_none
 from webapp.accounts.passkeys import refuse_too_many
@@ -81,6 +81,24 @@ async def create(request: Request) -> Response:
     return done(request, HERE, "passkey-added")
 
 
+async def ask_rename(request: Request) -> Response:
+    """The form for a passkey's name."""
+    passkey = await passkeys(request).get(actor(request), request.path_params["id"])
+    return _rename_page(request, passkey, passkey.name, {})
+
+
+async def rename(request: Request) -> Response:
+    """Give a passkey another name; a name opens nothing, so nothing is asked again."""
+    form = await read_form(request)
+    passkey = await passkeys(request).get(actor(request), request.path_params["id"])
+    try:
+        name = parse_name(form.text("name"))
+    except ValueError as error:
+        return _rename_page(request, passkey, form.text("name"), {"name": str(error)}, status=422)
+    await passkeys(request).rename(actor(request), passkey.id, name)
+    return done(request, HERE, "passkey-renamed")
+
+
 async def ask_remove(request: Request) -> Response:
     """The confirmation before a passkey is removed."""
     return await _remove_page(request, {})
@@ -104,6 +122,11 @@ def _form_page(request: Request, name: str, errors: dict[str, str], status: int 
     return render(request, "accounts/passkey_new.html", context, fragment="accounts/_passkey_form.html", status=status)
 
 
+def _rename_page(request: Request, passkey: Passkey, name: str, errors: dict[str, str], status: int = 200) -> Response:
+    context = {"passkey": passkey, "name": name, "errors": errors, "labels": LABELS}
+    return render(request, "accounts/passkey_rename.html", context, fragment="accounts/_passkey_rename.html", status=status)
+
+
 async def _remove_page(request: Request, errors: dict[str, str], status: int = 200) -> Response:
     passkey = await passkeys(request).get(actor(request), request.path_params["id"])
     context = {"passkey": passkey, "errors": errors, "labels": LABELS, "step_up": step_up(request)}
@@ -115,6 +138,8 @@ ROUTES = [
     page(f"{HERE}/passkeys/new", new, needs=Permission.SEE, name="passkey-new"),
     page(f"{HERE}/passkeys/options", begin, needs=Permission.SEE, name="passkey-begin", methods=["POST"]),
     page(f"{HERE}/passkeys", create, needs=Permission.SEE, name="passkey-create", methods=["POST"]),
+    page(f"{HERE}/passkeys/{{id}}/rename", ask_rename, needs=Permission.SEE, name="passkey-ask-rename"),
+    page(f"{HERE}/passkeys/{{id}}/rename", rename, needs=Permission.SEE, name="passkey-rename", methods=["POST"]),
     page(f"{HERE}/passkeys/{{id}}/remove", ask_remove, needs=Permission.SEE, name="passkey-ask-remove"),
     page(f"{HERE}/passkeys/{{id}}/remove", remove, needs=Permission.SEE, name="passkey-remove", methods=["POST"]),
     *SIGN_IN,

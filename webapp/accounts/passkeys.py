@@ -111,6 +111,16 @@ class PasskeyRepository:
             raise Conflict("This passkey is stored here already, for you or for somebody else. Use another one.", "passkey-known") from None
         return await self.get(actor, str(row["id"]))
 
+    async def rename(self, actor: Actor, passkey_id: str, name: Name) -> None:
+        """Give one of the actor's own another name. Raises NotFound."""
+        async with self._database.account(actor.account_id).transaction() as transaction:
+            passkey = _own(await transaction.fetch_one(_ONE, {"id": passkey_id}), actor)
+            if passkey.name == name.text:
+                return
+            await transaction.update("passkeys", passkey_id, {"name": name.text})
+            event = Event("passkey.rename", "passkey", passkey_id, name.text, detail=f"before: {passkey.name}")
+            await self._chain.append(transaction, actor, event)
+
     async def remove(self, actor: Actor, passkey_id: str) -> None:
         """Remove one of the actor's own. Raises NotFound, Conflict for the last way in which they can sign in."""
         async with self._database.account(actor.account_id).transaction() as transaction:

@@ -46,6 +46,7 @@ NOTICES = {
     "bootstrap-token-revoked": "Bootstrap token revoked.",
     "form-repeated": "This form was sent before. What it made then is here; nothing more was stored.",
     "passkey-added": "Passkey added. You can sign in with it now.",
+    "passkey-renamed": "Passkey renamed.",
     "passkey-removed": "Passkey removed. It signs nobody in any more.",
     "settings-saved": "Settings saved.",
     "confirmed": "Confirmed. You are not asked again for 5 minutes.",
