@@ -8,7 +8,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from webapp.accounts.identity import Person, person_of
@@ -54,6 +54,10 @@ class _Kept:
     at: int = 0
     failure: str = ""
     failed_at: int = 0
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def is_younger(self, most_age: int, now: int) -> bool:
+        return self.value is not None and 0 <= now - self.at < most_age
 
 
 class Provider:
@@ -65,7 +69,6 @@ class Provider:
         self._clock = clock
         self._trust = None if oidc.ca_file is None else _trust(oidc)
         self._metadata, self._keys = _Kept(), _Kept()
-        self._one = asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     @property
@@ -220,21 +223,21 @@ class Provider:
         return await self._fetched(self._keys, fetch, _PAUSE if newer else _KEPT)
 
     async def _fetched(self, kept: _Kept, fetch: Callable[[], Awaitable[T]], most_age: int) -> T:
-        """What is kept, if it is younger than that, or else what the issuer answers now. One question at a time."""
-        async with self._one:
-            now = self._clock()
-            if kept.value is not None and 0 <= now - kept.at < most_age:
-                value: T = kept.value
-                return value
-            if kept.failure and 0 <= now - kept.failed_at < _PAUSE:
-                raise self._unavailable()
-            try:
-                kept.value = value = await fetch()
-            except _Failed as error:
-                kept.failure, kept.failed_at = error.why, now
-                raise self._down(error.why) from None
-            kept.at, kept.failure = now, ""
-            return value
+        """What is kept, if it is younger than that, or else what the issuer answers now; it is asked by one at a time."""
+        if not kept.is_younger(most_age, self._clock()):
+            async with kept.asking:
+                now = self._clock()
+                if not kept.is_younger(most_age, now):  # another one may just have asked
+                    if kept.failure and 0 <= now - kept.failed_at < _PAUSE:
+                        raise self._unavailable()
+                    try:
+                        kept.value = await fetch()
+                    except _Failed as error:
+                        kept.failure, kept.failed_at = error.why, now
+                        raise self._down(error.why) from None
+                    kept.at, kept.failure = now, ""
+        value: T = kept.value
+        return value
 
     async def _trusted(self) -> ssl.SSLContext:
         if self._trust is None:
