@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
+from webapp.accounts.api_tokens import ApiTokenRepository
 from webapp.accounts.identities import Identities
 from webapp.accounts.members import MemberRepository
 from webapp.accounts.passkeys import PasskeyRepository
@@ -71,6 +72,7 @@ class Store:
     identities: Identities
     signing_in: SigningIn
     passkeys: PasskeyRepository
+    api_tokens: ApiTokenRepository
     credentials: CredentialRepository
     sign_ins: SignIns
     secrets: NamedValueRepository
@@ -153,6 +155,7 @@ async def open_locked_store(
                 identities=Identities(database, vault, chain, clock),
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
                 passkeys=PasskeyRepository(database, vault, chain, clock),
+                api_tokens=ApiTokenRepository(database, vault, chain, clock),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
