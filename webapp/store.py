@@ -71,8 +71,8 @@ class Store:
     sessions: Sessions
     identities: Identities
     signing_in: SigningIn
-    passkeys: PasskeyRepository
     api_tokens: ApiTokenRepository
+    passkeys: PasskeyRepository
     credentials: CredentialRepository
     sign_ins: SignIns
     secrets: NamedValueRepository
@@ -154,8 +154,8 @@ async def open_locked_store(
                 sessions=sessions,
                 identities=Identities(database, vault, chain, clock),
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
-                passkeys=PasskeyRepository(database, vault, chain, clock),
                 api_tokens=ApiTokenRepository(database, vault, chain, clock),
+                passkeys=PasskeyRepository(database, vault, chain, clock),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
