@@ -27,6 +27,7 @@ FOUNDATION = {
         "names",
         "network",
         "nonce",
+        "oidc_settings",
         "periodic",
         "records",
         "reference",
@@ -65,7 +66,10 @@ ONLY_IN = {
     "asyncpg": ["webapp.database.*"],
     "boto3": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "botocore": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
+    "webauthn": ["webapp.accounts.authenticator"],
     "google": ["webapp.credentials.google_tokens"],
+    "authlib": ["webapp.accounts.oidc*"],
+    "joserfc": ["webapp.accounts.oidc*"],
     "h11": ["webapp.registry.exchange"],
     "cryptography": ["webapp.vault.*", "webapp.credentials.service_account_key"],
 }

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from webapp.errors import ConfigurationError
 from webapp.kms_key import KmsKey, parse_root_key, parse_service
+from webapp.oidc_settings import OIDC_VARIABLES, OidcSettings, read_oidc
 from webapp.registry.allowed import AllowedRealms, Origin, parse_realms, parse_registries
 from webapp.setting_values import (
     LogFormat,
     default_public_url,
+    is_address,
     is_loopback,
     is_sqlite,
     parse_database_url,
@@ -62,12 +65,13 @@ VARIABLES = {
     "WEBAPP_AWS_ECR_ENDPOINT": "another address of Amazon ECR, such as a VPC endpoint (the region's own)",
     "WEBAPP_AWS_STS_ENDPOINT": "another address of AWS STS, such as a VPC endpoint (the region's own)",
     "WEBAPP_GOOGLE_TOKEN_ENDPOINT": "another address of Google's token endpoint, without its path (https://oauth2.googleapis.com)",
+    **OIDC_VARIABLES,
     "WEBAPP_LOG_LEVEL": "debug, info, warning or error (info)",
     "WEBAPP_LOG_FORMAT": "text, or json for collectors: an object on each line (text)",
 }
 """Every variable, with its meaning and, in brackets, its default; the command line's help shows this."""
 
-FROM_FILES = ("WEBAPP_DATABASE_URL_FILE", "WEBAPP_TRANSIT_TOKEN_FILE", "WEBAPP_AUDIT_HEADS_TOKEN_FILE")
+FROM_FILES = ("WEBAPP_DATABASE_URL_FILE", "WEBAPP_TRANSIT_TOKEN_FILE", "WEBAPP_AUDIT_HEADS_TOKEN_FILE", "WEBAPP_OIDC_CLIENT_SECRET_FILE")
 """The variables that name a file with a value of their own."""
 
 _DATABASE_FILE = "registry-credentials.sqlite3"
@@ -107,8 +111,19 @@ class Settings:
     aws_ecr_endpoint: str | None
     aws_sts_endpoint: str | None
     google_token_endpoint: str | None
+    oidc: OidcSettings | None
+    """Whose people may sign in here besides; None for nobody's."""
     log_level: str
     log_format: LogFormat
+
+    @property
+    def passkey_domain(self) -> str | None:
+        """What passkeys are made for: the public URL's host name (the "relying party identifier", WebAuthn, section 4).
+
+        None where that is an IP address, which no passkey is made for.
+        """
+        host = urlsplit(self.public_url).hostname or ""
+        return None if is_address(host) else host
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -151,6 +166,7 @@ class Settings:
             aws_ecr_endpoint=read(environ, "WEBAPP_AWS_ECR_ENDPOINT", parse_service, None),
             aws_sts_endpoint=read(environ, "WEBAPP_AWS_STS_ENDPOINT", parse_service, None),
             google_token_endpoint=read(environ, "WEBAPP_GOOGLE_TOKEN_ENDPOINT", parse_service, None),
+            oidc=read_oidc(environ),
             log_level=read(environ, "WEBAPP_LOG_LEVEL", parse_log_level, "info"),
             log_format=read(environ, "WEBAPP_LOG_FORMAT", parse_log_format, "text"),
         )

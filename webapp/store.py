@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from webapp.accounts.api_tokens import ApiTokenRepository
+from webapp.accounts.identities import Identities
 from webapp.accounts.members import MemberRepository
+from webapp.accounts.passkeys import PasskeyRepository
 from webapp.accounts.repository import AccountRepository
 from webapp.accounts.sessions import Sessions
 from webapp.accounts.signing_in import SigningIn
@@ -67,8 +69,10 @@ class Store:
     accounts: AccountRepository
     members: MemberRepository
     sessions: Sessions
+    identities: Identities
     signing_in: SigningIn
     api_tokens: ApiTokenRepository
+    passkeys: PasskeyRepository
     credentials: CredentialRepository
     sign_ins: SignIns
     secrets: NamedValueRepository
@@ -148,8 +152,10 @@ async def open_locked_store(
                 accounts=AccountRepository(database, vault, chain, clock),
                 members=MemberRepository(database, vault, chain, clock),
                 sessions=sessions,
+                identities=Identities(database, vault, chain, clock),
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
                 api_tokens=ApiTokenRepository(database, vault, chain, clock),
+                passkeys=PasskeyRepository(database, vault, chain, clock),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),

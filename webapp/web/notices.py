@@ -48,7 +48,13 @@ NOTICES = {
     "other-sessions-ended": "All your other sessions are ended.",
     "api-token-revoked": "API token revoked. It opens nothing any more.",
     "form-repeated": "This form was sent before. What it made then is here; nothing more was stored.",
+    "passkey-added": "Passkey added. You can sign in with it now.",
+    "passkey-renamed": "Passkey renamed.",
+    "passkey-removed": "Passkey removed. It signs nobody in any more.",
     "settings-saved": "Settings saved.",
+    "confirmed": "Confirmed. You are not asked again for 5 minutes.",
+    "identity-linked": "Linked. You can sign in that way from now on.",
+    "identity-unlinked": "Unlinked.",
     "signed-out": "You are signed out.",
 }
 """Code to sentence."""
