@@ -3,13 +3,20 @@
 import httpx2
 import pytest
 
+from tests.accounts.passkey_stories import ENVIRON, ORIGIN, add, show
 from tests.personas import PASSWORD, House
+from tests.real.authenticator import Authenticator
 from tests.two_stores import neighbour, on_postgresql
 from webapp.clock import HOUR, SECOND
 
 __all__ = ["neighbour"]
 
 pytestmark = [pytest.mark.anyio, on_postgresql]
+
+
+@pytest.fixture
+def house_environ() -> dict[str, str]:
+    return ENVIRON
 
 
 async def from_address(house: House, address: str) -> httpx2.AsyncClient:
@@ -38,6 +45,8 @@ async def test_strangers_guess_little_at_two_processes_and_the_owner_is_in_at_on
     alice, nobody = house.alice.email, "nobody@example.com"
     owner, elsewhere = await from_address(house, "198.51.100.1"), await from_address(neighbour, "198.51.100.1")
     assert (await sign_in(owner, alice, PASSWORD)).status_code == 303
+    laptop = Authenticator(ORIGIN)
+    assert (await add(owner, laptop)).status_code == 200
     assert (await owner.post("/logout")).status_code == 303
     elsewhere.cookies.set("device", owner.cookies["device"])
     strangers = [await from_address(each, f"203.0.113.{n}") for n in range(10) for each in (house, neighbour)]
@@ -48,5 +57,6 @@ async def test_strangers_guess_little_at_two_processes_and_the_owner_is_in_at_on
         refused = await sign_in(strangers[0], alice, "one more")
     assert refused.status_code == 429
     assert (await sign_in(await from_address(neighbour, "198.51.100.2"), alice, PASSWORD)).status_code == 429, "who has no device waits"
+    assert (await show(await from_address(neighbour, "198.51.100.3"), laptop)).status_code == 200, "but for a passkey"
     assert (await sign_in(elsewhere, alice, PASSWORD)).status_code == 303, "at the other process, with the device of the first one"
     assert (await sign_in(owner, alice, PASSWORD)).status_code == 303
