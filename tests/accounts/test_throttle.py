@@ -79,8 +79,7 @@ def test_the_first_failures_cost_nothing_and_then_the_delay_doubles() -> None:
 
 
 async def test_strangers_have_at_most_twenty_guesses_in_any_hour(place: Place) -> None:
-    throttle = place.throttle()
-    per_hour = [await guesses(throttle, place.clock, ANA, within=HOUR) for _ in range(8)]
+    per_hour = [await guesses(place.throttle(), place.clock, ANA, within=HOUR) for _ in range(8)]
     assert per_hour[0] <= 20
     assert max(per_hour[1:]) <= 5
 
@@ -128,10 +127,9 @@ async def test_a_restart_forgets_nothing(place: Place) -> None:
 
 
 async def test_a_pause_gains_little(place: Place) -> None:
-    throttle = place.throttle()
     count = 0
     for _ in range(6):
-        count += await guesses(throttle, place.clock, ANA, within=10 * MINUTE)
+        count += await guesses(place.throttle(), place.clock, ANA, within=10 * MINUTE)
         place.clock.advance(HOUR)
     assert count / (6 * 70 / 60) <= 20
 
@@ -172,9 +170,8 @@ async def test_a_success_takes_only_itself_back(place: Place) -> None:
 
 
 async def test_a_success_with_a_free_slate_leaves_nothing(place: Place) -> None:
-    throttle = place.throttle()
     for _ in range(10):
-        await throttle.succeeded(await throttle.begin([ANA]))
+        await place.throttle().succeeded(await place.throttle().begin([ANA]))
     assert await place.rows() == []
 
 
@@ -200,10 +197,9 @@ async def test_the_longer_of_two_delays_counts(place: Place) -> None:
 
 
 async def test_an_hour_without_a_failure_is_forgotten(place: Place) -> None:
-    throttle = place.throttle()
-    await guesses(throttle, place.clock, ANA, within=HOUR)
+    await guesses(place.throttle(), place.clock, ANA, within=HOUR)
     place.clock.advance(HOUR)
-    assert [await throttle.begin([ANA]) for _ in range(4)]
+    assert [await place.throttle().begin([ANA]) for _ in range(4)]
 
 
 async def test_a_clock_that_is_set_back_locks_nobody_out(place: Place) -> None:
@@ -274,6 +270,14 @@ async def test_rows_are_bounded_and_the_oldest_are_forgotten_first(place: Place)
         await throttle.begin([("account", f"{n}@example.org" * 1000)])
         assert len(await place.rows()) <= 100 + module._SWEEP_EVERY
     assert [await throttle.begin([ANA]) for _ in range(4)]
+
+
+async def test_what_is_written_in_place_of_a_row_does_not_stay(place: Place) -> None:
+    throttle = place.throttle()
+    for n in range(3 * module._SWEEP_EVERY):
+        await throttle.begin([("account", f"{n % 32}@example.org"), ("address", f"{n}")])
+        await throttle.write_in_place_of_a_row()
+    assert len(await place.rows()) <= 32 + 3 * module._SWEEP_EVERY + module._SWEEP_EVERY
 
 
 async def test_old_rows_are_removed_now_and_then(place: Place) -> None:

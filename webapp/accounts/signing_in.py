@@ -91,13 +91,14 @@ class SigningIn:
         """Write into the audit log that somebody tried a member's address with a wrong password.
 
         Done after the answer, which would otherwise take longer for an address that is somebody's. Nobody's
-        address makes no row, so that no stranger can fill the disk.
+        address makes no row that stays, so that no stranger can fill the disk.
         """
         member = refused.member
-        if member is None:
-            return
-        event = Event("member.sign_in", "member", member.id, member.email, decision="denied", detail="the password was wrong")
         try:
+            if member is None:
+                await self._throttle.write_in_place_of_a_row()
+                return
+            event = Event("member.sign_in", "member", member.id, member.email, decision="denied", detail="the password was wrong")
             await self._chain.append_and_commit(replace(actor, account_id=member.account_id), event)
         except Unavailable:
             _logger.error("a refused sign-in could not be written into the audit log")

@@ -5,6 +5,7 @@ doubles from 2 seconds to 15 minutes. It is the same for addresses that no membe
 one for all processes, and outlast a restart; what they are about is there as a keyed hash only.
 """
 
+import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,7 +35,7 @@ KNOWN_FOR = 5 * SECOND
 
 _SWEEP_EVERY = 32
 _MOST_SWEPT = 100
-"""Tries between two looks for rows to forget, and the rows of one look. A try makes two rows at the most, so that the rows get no more."""
+"""Tries between two looks for rows to forget, and the rows of one look. A try makes three rows at the most: there are no more of them."""
 
 _MOST_RACES = 30
 """How often a try is counted anew since somebody else was counted meanwhile. Those are few: more than the free ones are refused."""
@@ -141,6 +142,15 @@ class Throttle:
                     await self._take_back(subject, free, None if subject in cleared else last, attempt.at)
                     break
             self._known.pop(subject, None)
+
+    async def write_in_place_of_a_row(self) -> None:
+        """Write as much as an audit row is, which will be forgotten: for a guess about nobody, of whom no row is kept.
+
+        Who guesses about a member could tell it from how long the next answers take, otherwise. Raises Unavailable.
+        """
+        at = self._clock() - FORGOTTEN_AFTER
+        row = (secrets.token_hex(32), 1, at, at)
+        await self._database.submit(lambda batch: batch.insert("sign_in_failures", ("subject", "failures", "last_at", "next_at"), row))
 
     async def _count(self, found: dict[Subject, _Failures], free: dict[Subject, int], now: int) -> Try:
         before = []
