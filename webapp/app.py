@@ -11,9 +11,12 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
 from webapp.accounts.api_token_routes import ROUTES as API_TOKENS
+from webapp.accounts.invitation_routes import ROUTES as INVITATIONS
+from webapp.accounts.join_routes import ROUTES as JOIN
 from webapp.accounts.member_routes import ROUTES as MEMBERS
 from webapp.accounts.oidc_routes import ROUTES as OIDC
 from webapp.accounts.passkey_routes import ROUTES as PASSKEYS
+from webapp.accounts.password_routes import ROUTES as PASSWORD
 from webapp.accounts.routes import ROUTES as ACCOUNTS
 from webapp.accounts.session_routes import ROUTES as SESSIONS
 from webapp.accounts.sign_in_routes import ROUTES as SIGN_IN
@@ -56,6 +59,9 @@ ROUTES: list[BaseRoute] = [
     *PASSKEYS,
     *OIDC,
     *ACCOUNTS,
+    *JOIN,
+    *PASSWORD,
+    *INVITATIONS,
     *MEMBERS,
     *SESSIONS,
     *API_TOKENS,

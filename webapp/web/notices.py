@@ -46,6 +46,13 @@ NOTICES = {
     "bootstrap-token-revoked": "Bootstrap token revoked.",
     "form-repeated": "This form was sent before. What it made then is here; nothing more was stored.",
     "settings-saved": "Settings saved.",
+    "role-changed": "Role changed. It counts from the member's next request on.",
+    "member-removed": "Member removed. Their sessions and tokens have ended.",
+    "invitation-revoked": "Invitation revoked. Its link no longer works.",
+    "joined": "Welcome. You are a member now.",
+    "left": "You have left the account. Your sessions and tokens have ended.",
+    "password-changed": "Password changed. Your other sessions have ended.",
+    "password-set": "Password set. Your other sessions have ended.",
     "signed-out": "You are signed out.",
 }
 """Code to sentence."""
