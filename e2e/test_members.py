@@ -4,82 +4,49 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from e2e import steps
 from e2e.browser import open_context, open_page
 from e2e.conftest import Settled
 
-MEMBERS = "/settings/members"
-
 
 @pytest.fixture
 def dana(alice: Page, browser: Browser, settled: Settled, violations: list[str]) -> Iterator[Page]:
     """A page of another browser, in which nobody is signed in; with JavaScript as alice's."""
-    alice.goto(MEMBERS)
+    alice.goto(steps.MEMBERS)
     context = open_context(browser, settled.server, java_script_enabled=steps.script_is_on(alice))
     yield open_page(context, violations)
     context.close()
 
 
-def member(page: Page, email: str) -> Locator:
-    """The row of a member, or of an invitation."""
-    return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=re.compile(f"^{re.escape(email)}")))
-
-
-def invite(page: Page, email: str, role: str) -> str:
-    """Invite somebody, and read the link, the one time that it is shown."""
-    page.goto(MEMBERS)
-    page.get_by_role("link", name="Invite member").click()
-    expect(page.get_by_role("heading", name="Invite member")).to_be_visible()
-    page.get_by_label("Email").fill(email)
-    page.get_by_role("radio", name=re.compile(f"^{role} ?", re.IGNORECASE)).check()
-    page.get_by_role("button", name="Make the link").click()
-    link = page.get_by_role("textbox", name=f"Link for {email}").input_value()
-    assert "/join?token=rc_i_" in link
-    page.get_by_role("link", name="Done").click()
-    expect(member(page, email)).to_be_visible()
-    assert link not in page.content()
-    return link
-
-
 def choose(page: Page, email: str, act: str) -> None:
     """Choose an act of a member's menu."""
-    page.goto(MEMBERS)
-    member(page, email).get_by_role("button", name="Actions for").click()
-    member(page, email).get_by_role("link", name=act).click()
-
-
-def join(page: Page, link: str) -> None:
-    """Follow an invitation's link, and choose a password."""
-    page.goto(link)
-    expect(page.get_by_role("heading", name=re.compile("^Join "), level=1)).to_be_visible()
-    page.get_by_label("Password", exact=True).fill(steps.PASSWORD)
-    page.get_by_label("Password again").fill(steps.PASSWORD)
-    page.get_by_role("button", name="Join").click()
-    expect(page.get_by_text("Welcome. You are a member now.")).to_be_visible()
+    page.goto(steps.MEMBERS)
+    steps.member(page, email).get_by_role("button", name="Actions for").click()
+    steps.member(page, email).get_by_role("link", name=act).click()
 
 
 def test_dana_joins_gets_another_role_and_is_removed(alice: Page, dana: Page) -> None:
     email = f"{steps.fresh('dana')}@example.com"
-    link = invite(alice, email, "viewer")
+    link = steps.invite(alice, email, "viewer")
     dana.goto(link)
     dana.get_by_label("Password", exact=True).fill("too short")
     dana.get_by_label("Password again").fill("too short")
     dana.get_by_role("button", name="Join").click()
     steps.expect_summary(dana, "Use at least 15")
-    join(dana, link)
+    steps.join(dana, link)
     expect(dana.locator(".member-role")).to_have_text("viewer")
     expect(dana.get_by_role("link", name="New registry credential")).to_have_count(0)
-    dana.goto(MEMBERS)
-    expect(member(dana, steps.EMAIL)).to_be_visible()
+    dana.goto(steps.MEMBERS)
+    expect(steps.member(dana, steps.EMAIL)).to_be_visible()
     expect(dana.get_by_role("link", name="Invite member")).to_have_count(0)
 
     choose(alice, email, "Change role")
     alice.get_by_role("radio", name=re.compile("^Editor")).check()
     alice.get_by_role("button", name="Change role").click()
     expect(alice.get_by_text("Role changed.")).to_be_visible()
-    expect(member(alice, email)).to_contain_text("editor")
+    expect(steps.member(alice, email)).to_contain_text("editor")
     dana.goto("/registry-credentials")
     dana.get_by_role("link", name="New registry credential").first.click()
     expect(dana.get_by_role("heading", name="New registry credential")).to_be_visible()
@@ -89,7 +56,7 @@ def test_dana_joins_gets_another_role_and_is_removed(alice: Page, dana: Page) ->
     expect(alice.get_by_label("Revoke 1 active bootstrap token, too")).to_be_checked()
     alice.get_by_role("button", name="Remove member").click()
     expect(alice.get_by_text("Member removed.")).to_be_visible()
-    expect(member(alice, email)).to_have_count(0)
+    expect(steps.member(alice, email)).to_have_count(0)
     dana.goto("/images")
     expect(dana.get_by_role("heading", name="Sign in")).to_be_visible()
     dana.goto(link)
@@ -99,17 +66,17 @@ def test_dana_joins_gets_another_role_and_is_removed(alice: Page, dana: Page) ->
 
 def test_a_revoked_invitation_is_dead(alice: Page, dana: Page) -> None:
     email = f"{steps.fresh('eve')}@example.com"
-    link = invite(alice, email, "admin")
+    link = steps.invite(alice, email, "admin")
     choose(alice, email, "Revoke")
     alice.get_by_role("button", name="Revoke invitation").click()
     expect(alice.get_by_text("Invitation revoked.")).to_be_visible()
-    expect(member(alice, email)).to_have_count(0)
+    expect(steps.member(alice, email)).to_have_count(0)
     dana.goto(link)
     expect(dana.get_by_text("This invitation was taken back.")).to_be_visible()
 
 
 def test_what_is_wrong_with_an_invitation_is_said_in_the_form(alice: Page) -> None:
-    alice.goto(MEMBERS)
+    alice.goto(steps.MEMBERS)
     alice.get_by_role("link", name="Invite member").click()
     alice.get_by_label("Email").fill(steps.EMAIL)
     alice.get_by_role("radio", name=re.compile("^Admin")).check()
@@ -127,22 +94,22 @@ def test_the_last_admin_cannot_leave(alice: Page) -> None:
 
 def test_somebody_else_is_asked_to_sign_out_first(alice: Page, dana: Page) -> None:
     email = f"{steps.fresh('fay')}@example.com"
-    link = invite(alice, email, "editor")
+    link = steps.invite(alice, email, "editor")
     alice.goto(link)
     expect(alice.get_by_text(f"You are signed in as {steps.EMAIL}.")).to_be_visible()
     expect(alice.get_by_role("button", name="Join")).to_have_count(0)
     expect(alice.get_by_role("button", name="Sign out")).to_be_visible()
-    join(dana, link)
-    dana.goto(MEMBERS)
-    member(dana, email).get_by_role("button", name="Actions for").click()
-    member(dana, email).get_by_role("link", name="Leave").click()
+    steps.join(dana, link)
+    dana.goto(steps.MEMBERS)
+    steps.member(dana, email).get_by_role("button", name="Actions for").click()
+    steps.member(dana, email).get_by_role("link", name="Leave").click()
     dana.get_by_role("button", name="Leave").click()
     expect(dana.get_by_text("You have left the account.")).to_be_visible()
 
 
 def test_a_changed_password_ends_the_other_sessions(alice: Page, dana: Page, browser: Browser, settled: Settled) -> None:
     email, new = f"{steps.fresh('gus')}@example.com", "tin roof rusted in the rain"
-    join(dana, invite(alice, email, "viewer"))
+    steps.join(dana, steps.invite(alice, email, "viewer"))
     context = open_context(browser, settled.server)
     elsewhere = open_page(context, [])
     elsewhere.goto("/login")
