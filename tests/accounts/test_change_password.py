@@ -1,11 +1,15 @@
 """Settings → Your sign-in → Password: one's own, changed by who knows it, and the other sessions end."""
 
+from dataclasses import replace
+
 import httpx2
 import pytest
 
 from tests.personas import PASSWORD, House
 from webapp.accounts.member import member_mac
 from webapp.clock import MINUTE, SECOND
+from webapp.errors import Unauthorised
+from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
 
@@ -92,3 +96,11 @@ async def test_a_forged_row_is_not_made_genuine(house: House, bob: httpx2.AsyncC
     await house.tamper("UPDATE members SET role = 'admin' WHERE id = :id", id=house.bob.member_id)
     assert (await change(bob)).status_code == 303
     assert not await signs_in(house, NEW)
+
+
+async def test_a_session_that_has_ended_meanwhile_changes_nothing(house: House, bob: httpx2.AsyncClient) -> None:
+    accessor = bob.cookies["session"].split("_")[2]
+    await house.store.passwords.reset(house.alice.actor, house.bob.email, Secret(PASSWORD.encode()))
+    with pytest.raises(Unauthorised):
+        await house.store.passwords.change(replace(house.bob.actor, accessor=accessor), Secret(NEW.encode()))
+    assert await signs_in(house, PASSWORD)

@@ -33,8 +33,8 @@ async def test_everybody_sees_the_members_and_only_an_admin_changes_them(
 async def test_it_tells_when_somebody_was_there_last(house: House, alice: httpx2.AsyncClient) -> None:
     house.clock.advance(2 * MINUTE)
     page = rows((await alice.get(MEMBERS)).text)
-    assert "never" in page["bob@example.com"]
-    assert "never" not in page["alice@example.com"]
+    assert "not lately" in page["bob@example.com"]
+    assert "not lately" not in page["alice@example.com"]
 
 
 async def test_the_same_role_again_writes_nothing(house: House, alice: httpx2.AsyncClient) -> None:

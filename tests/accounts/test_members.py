@@ -130,6 +130,20 @@ async def test_bootstrap_tokens_stay_where_the_box_is_not_ticked(house: House, a
     assert (await enroll(house, alices, "rack1-node08")).status_code == 201, "another member's stay"
 
 
+async def test_who_becomes_a_viewer_loses_the_bootstrap_tokens_that_they_know(house: House, alice: httpx2.AsyncClient) -> None:
+    dana, danas = await joined(house, alice, role="admin")
+    token = await bootstrap_token(dana)
+    assert "As a viewer: revoke 1 active bootstrap token" in (await alice.get(f"{MEMBERS}/{danas}/role")).text
+    await change_role(alice, danas, "editor", revoke_bootstrap_tokens="1")
+    assert (await enroll(house, token)).status_code == 201, "an editor may have one"
+    await change_role(alice, danas, "viewer", revoke_bootstrap_tokens="1")
+    assert (await enroll(house, token, "rack1-node08")).status_code == 401
+    await change_role(alice, danas, "editor")
+    kept = await bootstrap_token(dana)
+    await change_role(alice, danas, "viewer")
+    assert (await enroll(house, kept, "rack1-node08")).status_code == 201
+
+
 async def test_the_invitations_of_who_is_removed_or_demoted_are_dead(
     house: House, alice: httpx2.AsyncClient, stranger: httpx2.AsyncClient
 ) -> None:

@@ -45,40 +45,45 @@ async def show(request: Request) -> Response:
 async def ask_role(request: Request) -> Response:
     """The form for a member's role."""
     member = await _team(request).member(actor(request), request.path_params["id"])
-    return _role_page(request, member, member.role, {})
+    return await _role_page(request, member, member.role, {})
 
 
 async def change_role(request: Request) -> Response:
     """Give a member another role. Asks for the password again."""
     form = await read_form(request)
     member = await _team(request).member(actor(request), request.path_params["id"])
-    role = role_of(form.text("role"))
+    role, version, revokes = role_of(form.text("role")), form.number("version"), bool(form.text("revoke_bootstrap_tokens"))
     errors = {} if role is not None else {"role": "Choose one of the three roles."}
     errors |= await confirm(request, form)
     if errors or role is None:
-        return _role_page(request, member, form.text("role"), errors, version=form.number("version"), status=422)
+        return await _role_page(request, member, form.text("role"), errors, version=version, revokes=revokes, status=422)
     try:
-        await _team(request).change_role(actor(request), member.id, role, form.number("version"))
+        await _team(request).change_role(actor(request), member.id, role, version, revoke_bootstrap_tokens=revokes)
     except Stale:
-        return _role_page(request, await _team(request).member(actor(request), member.id), role, {}, stale=True, status=412)
+        return await _role_page(
+            request, await _team(request).member(actor(request), member.id), role, {}, revokes=revokes, stale=True, status=412
+        )
     except Conflict as error:
-        return _role_page(request, member, role, {"": str(error)}, status=409)
+        return await _role_page(request, member, role, {"": str(error)}, revokes=revokes, status=409)
     return done(request, MEMBERS, "role-changed")
 
 
-def _role_page(
+async def _role_page(
     request: Request,
     member: ListedMember,
     role: str,
     errors: dict[str, str],
     *,
     version: int | None = None,
+    revokes: bool = True,
     stale: bool = False,
     status: int = 200,
 ) -> Response:
     context = {
         "member": member,
         "role": role,
+        "bootstrap_tokens": (await _team(request).belongings(actor(request), member)).bootstrap_tokens,
+        "revokes": revokes,
         "choices": CHOICES,
         "version": member.version if version is None else version,
         "changes": [("Role", member.role)] if stale else [],

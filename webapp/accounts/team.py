@@ -8,7 +8,7 @@ from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Forbidden, NotFound, Stale
-from webapp.roles import Role, keeps_an_admin, stops_inviting
+from webapp.roles import Role, is_at_most, keeps_an_admin, stops_inviting
 from webapp.vault import Vault
 
 MOST_LISTED = 1000
@@ -82,9 +82,12 @@ class Team:
         row = await self._database.account(actor.account_id).fetch_one(_BELONGINGS, values) or {}
         return Belongings(**{name: row[name] for name in Belongings.__dataclass_fields__})
 
-    async def change_role(self, actor: Actor, member_id: str, role: Role, version: int | None = None) -> None:
+    async def change_role(
+        self, actor: Actor, member_id: str, role: Role, version: int | None = None, *, revoke_bootstrap_tokens: bool = False
+    ) -> None:
         """Give a member another role, at once; the invitations of who is no admin any more are revoked.
 
+        Where it is said, so are the bootstrap tokens that who becomes a viewer has made, and may know.
         Raises NotFound; Stale when somebody else changed the member since `version`; Conflict for the last admin, and for a row that this
         program did not write; Forbidden when the actor is no admin any more.
         """
@@ -104,6 +107,8 @@ class Team:
             await transaction.update("members", member_id, values)
             if stops_inviting(row["role"], role):
                 await self._revoke_invitations(transaction, actor, member_id, "whoever made it is no admin any more")
+            if revoke_bootstrap_tokens and not is_at_most("editor", role):
+                await self._revoke_bootstrap_tokens(transaction, actor, row["email"], "whoever made it is a viewer now")
             event = Event("member.change_role", "member", member_id, row["email"], detail=f"role: {role}; it was: {row['role']}")
             await self._chain.append(transaction, actor, event)
 
