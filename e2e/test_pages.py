@@ -43,7 +43,15 @@ def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempP
     steps.join(open_page(danas, []), steps.invite(page, "dana@example.com", "viewer"))
     danas.close()
     (settled.state.parent / "link").write_text(steps.invite(page, "eve@example.com", "editor"))
+    for name, role in (("deploy-pipeline", "editor"), ("nightly-rotation-of-all-the-registry-keys-in-frankfurt", "viewer")):
+        steps.make_api_token(page, name, role)
     context.close()
+    elsewhere = open_context(browser, settled.server)
+    page = open_page(elsewhere, [])
+    page.goto("/login")
+    steps.sign_in(page)
+    expect(page.get_by_role("heading", name="Registry Credentials", level=1)).to_be_visible()
+    elsewhere.close()
     return settled
 
 
@@ -63,6 +71,11 @@ def pages(page: Page) -> dict[str, str]:
         assert link is not None
         found[f"{name}-edit"] = link
         found[f"{name}-remove"] = link + ("/revoke" if name == "agents" else "/delete")
+    for name in ("api-tokens", "sessions"):
+        page.goto(f"/settings/{name}")
+        ends = page.locator("tbody .menu a").first.get_attribute("href")
+        assert ends is not None
+        found |= {f"settings-{name}": f"/settings/{name}", f"settings-{name}-end": ends}
     page.goto("/images?kind=official")
     official = page.locator("tbody th a").first.get_attribute("href")
     assert official is not None
@@ -76,6 +89,9 @@ def pages(page: Page) -> dict[str, str]:
         "invitation-new": f"{steps.MEMBERS}/invitations/new",
         "password": "/settings/password",
         "join-over": "/join?token=unknown",
+        "settings-api-tokens-new": "/settings/api-tokens/new",
+        "settings-api-tokens-ended": "/settings/api-tokens?show=ended",
+        "settings-sessions-end-others": "/settings/sessions/end-others",
         "registry-credentials-version-destroy": found["registry-credentials-edit"] + "/versions/1/destroy",
         "secrets-new": "/secrets/new",
         "secrets-none-found": "/secrets?q=nothing-like-it",

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
+from webapp.accounts.api_tokens import ApiTokenRepository
 from webapp.accounts.invitations import Invitations
 from webapp.accounts.members import MemberRepository
 from webapp.accounts.passwords import Passwords
@@ -73,6 +74,7 @@ class Store:
     passwords: Passwords
     sessions: Sessions
     signing_in: SigningIn
+    api_tokens: ApiTokenRepository
     credentials: CredentialRepository
     sign_ins: SignIns
     secrets: NamedValueRepository
@@ -157,6 +159,7 @@ async def open_locked_store(
                 passwords=Passwords(database, vault, chain, clock),
                 sessions=sessions,
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
+                api_tokens=ApiTokenRepository(database, vault, chain, clock),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),
