@@ -41,7 +41,7 @@ def sign_in(page: Page, password: str = PASSWORD) -> None:
     """Sign in on the page that is open."""
     page.get_by_label("Email").fill(EMAIL)
     page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def new_credential(page: Page) -> None:

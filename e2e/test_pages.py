@@ -92,6 +92,7 @@ def pages(page: Page) -> dict[str, str]:
         "settings-api-tokens-new": "/settings/api-tokens/new",
         "settings-api-tokens-ended": "/settings/api-tokens?show=ended",
         "settings-sessions-end-others": "/settings/sessions/end-others",
+        "settings-sign-in": "/settings/sign-in",
         "registry-credentials-version-destroy": found["registry-credentials-edit"] + "/versions/1/destroy",
         "secrets-new": "/secrets/new",
         "secrets-none-found": "/secrets?q=nothing-like-it",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from webapp.accounts.api_tokens import ApiTokenRepository
 from webapp.accounts.invitations import Invitations
 from webapp.accounts.members import MemberRepository
+from webapp.accounts.passkeys import PasskeyRepository
 from webapp.accounts.passwords import Passwords
 from webapp.accounts.repository import AccountRepository
 from webapp.accounts.sessions import Sessions
@@ -75,6 +76,7 @@ class Store:
     sessions: Sessions
     signing_in: SigningIn
     api_tokens: ApiTokenRepository
+    passkeys: PasskeyRepository
     credentials: CredentialRepository
     sign_ins: SignIns
     secrets: NamedValueRepository
@@ -160,6 +162,7 @@ async def open_locked_store(
                 sessions=sessions,
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
                 api_tokens=ApiTokenRepository(database, vault, chain, clock),
+                passkeys=PasskeyRepository(database, vault, chain, clock),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 ENGINES = ("sqlite",)  # who may do what; the pages' own tests ask the database on both
 
-OPEN = {"/login", "/setup", "/join", "/livez", "/readyz"}
+OPEN = {"/login", "/login/passkey", "/login/passkey/options", "/setup", "/join", "/livez", "/readyz"}
 
 
 def routes() -> list[Route]:
