@@ -1,6 +1,5 @@
 """The commands that work on an open store. They run in the server when there is one, and here when there is none: in this same code."""
 
-import logging
 import os
 import pwd
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,12 +12,13 @@ from webapp.clock import in_words
 from webapp.command import DONE, FAULT, REFUSED, TRY_LATER, Command, Outcome, Progress, Refusal, lines, said
 from webapp.errors import AppError, ConfigurationError, Invalid, TooMany, Unavailable
 from webapp.kms_key import is_kms_key, parse_root_key
+from webapp.log import get_logger
 from webapp.people_commands import create_account, create_admin, in_account, reset_password
 from webapp.rotation import rewrap_root, rotate
 from webapp.store import Store
 from webapp.vault import Place
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 async def execute(store: Store, command: Command, uid: int, progress: Progress = lambda done, total: None) -> Outcome:
@@ -37,7 +37,7 @@ async def execute(store: Store, command: Command, uid: int, progress: Progress =
     except AppError as error:
         return Outcome(REFUSED, stderr=said(str(error)))
     except Exception:
-        _logger.exception("the command %s failed", command.name)
+        _logger.exception("a command failed", command=command.name)
         return Outcome(FAULT, stderr=said("This is a fault of the program and not of what you did. The log has it."))
 
 

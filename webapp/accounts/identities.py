@@ -1,6 +1,5 @@
 """Links between members and the persons of an OpenID Connect issuer, in the database."""
 
-import logging
 from dataclasses import replace
 
 from webapp.accounts.identity import Identity, NotLinked, Person, identity_mac, is_genuine_identity
@@ -12,13 +11,14 @@ from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, DuplicateKey, Row
 from webapp.errors import Conflict, NotFound, Unavailable
 from webapp.ids import new_id
+from webapp.log import get_logger
 from webapp.nonce import spend_nonce
 from webapp.vault import Vault
 
 _BY_ADDRESS = "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE email_key = :key"
 _BY_ID = "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE account_id = :account_id AND id = :id"
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class Identities:
@@ -73,7 +73,7 @@ class Identities:
         if link["subject"] != person.subject:
             raise _another(name, member.email)
         if not is_genuine_identity(self._vault, link):
-            _logger.error("the row of identity %s was not written by this program, so nobody signs in with it", link["id"])
+            _logger.error("an identity's row was not written by this program, so nobody signs in with it", identity=link["id"])
             raise NotLinked(f"Your link to {name} is not valid. Sign in another way, unlink it and link it again.", "the link was forged")
         await transaction.execute(
             "UPDATE identities SET last_used_at = :now WHERE account_id = :account_id AND id = :id",

@@ -24,10 +24,13 @@ class MemberRepository:
         self._vault = vault
         self._chain = chain
         self._clock = clock
+        self._is_set_up = False
 
     async def has_members(self) -> bool:
         """Whether somebody has been set up, so that the set-up link is of no use any more."""
-        return await self._database.fetch_one("SELECT id FROM members LIMIT 1") is not None
+        # Once there is one there always is: the last admin stays. So the sign-in page, which a flood of guesses asks for, reads nothing.
+        self._is_set_up = self._is_set_up or await self._database.fetch_one("SELECT id FROM members LIMIT 1") is not None
+        return self._is_set_up
 
     async def set_up(self, actor: Actor, account_name: Name, email: Email, password: Secret) -> Member:
         """Make the first account and its first admin.

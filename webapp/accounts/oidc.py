@@ -5,7 +5,6 @@ Nothing is asked before the first person wants to sign in, and nothing of what t
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from webapp.accounts.oidc_metadata import WELL_KNOWN, Metadata, parse_metadata
 from webapp.accounts.oidc_secrets import Secrets
 from webapp.clock import HOUR, SECOND, Clock
 from webapp.errors import ConfigurationError, Unavailable
+from webapp.log import get_logger
 from webapp.oidc_settings import OidcSettings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _AT_ONCE = 16
 
 _OUR_MISTAKES = frozenset({"invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope", "request_not_supported"})
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class NotProven(Exception):
@@ -102,7 +102,7 @@ class Provider:
         if unverified_error in {"server_error", "temporarily_unavailable"}:
             return f"{self.name} cannot do it just now. Begin again in a minute."
         known = unverified_error if unverified_error in _OUR_MISTAKES else "an error that is none of OAuth's"
-        _logger.warning("%s refuses what this server asks of it: %s", self.oidc.issuer, known)
+        _logger.warning("the issuer refuses what this server asks of it", issuer=self.oidc.issuer, why=known)
         return f"{self.name} does not take what this server asks of it ({known}). Tell whoever runs this server."
 
     async def person(self, unverified_code: str, secrets: Secrets, *, again: bool = False) -> Person:
@@ -173,10 +173,10 @@ class Provider:
         try:
             found = await http.fetch_document(await self._trusted(), metadata.userinfo_endpoint, bearer=str(answer.get("access_token")))
         except http.NotAnswered as error:
-            _logger.warning("%s does not say what somebody's address is: %s", self.oidc.issuer, error.why)
+            _logger.warning("the issuer does not say what somebody's address is", issuer=self.oidc.issuer, why=error.why)
             return {}
         if found.get("sub") != claims["sub"]:  # section 5.3.2: it could be about anybody
-            _logger.warning("%s says somebody else's address", self.oidc.issuer)
+            _logger.warning("the issuer says somebody else's address", issuer=self.oidc.issuer)
             return {}
         return {name: found[name] for name in ("email", "email_verified") if name in found}
 
@@ -245,11 +245,11 @@ class Provider:
         return self._trust
 
     def _not_proven(self, why: str, sentence: str = "") -> NotProven:
-        _logger.warning("a sign-in with %s was refused: %s", self.oidc.issuer, why)
+        _logger.warning("a sign-in with the issuer was refused", issuer=self.oidc.issuer, why=why)
         return NotProven(sentence or f"What {self.name} answered does not prove who you are: {why}. Try again.")
 
     def _down(self, why: str) -> Unavailable:
-        _logger.warning("nobody can sign in with %s now: %s", self.oidc.issuer, why)
+        _logger.warning("nobody can sign in with the issuer now", issuer=self.oidc.issuer, why=why)
         return self._unavailable()
 
     def _unavailable(self) -> Unavailable:
