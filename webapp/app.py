@@ -12,10 +12,13 @@ from starlette.types import ASGIApp
 
 from webapp.accounts.api import ROUTES as ME_API
 from webapp.accounts.api_token_routes import ROUTES as API_TOKENS
+from webapp.accounts.invitation_routes import ROUTES as INVITATIONS
+from webapp.accounts.join_routes import ROUTES as JOIN
 from webapp.accounts.member_routes import ROUTES as MEMBERS
 from webapp.accounts.oidc import Provider
 from webapp.accounts.oidc_routes import ROUTES as OIDC
 from webapp.accounts.passkey_routes import ROUTES as PASSKEYS
+from webapp.accounts.password_routes import ROUTES as PASSWORD
 from webapp.accounts.routes import ROUTES as ACCOUNTS
 from webapp.accounts.session_routes import ROUTES as SESSIONS
 from webapp.accounts.sign_in_routes import ROUTES as SIGN_IN
@@ -62,6 +65,9 @@ ROUTES: list[BaseRoute] = [
     *PASSKEYS,
     *OIDC,
     *ACCOUNTS,
+    *JOIN,
+    *PASSWORD,
+    *INVITATIONS,
     *MEMBERS,
     *SESSIONS,
     *API_TOKENS,

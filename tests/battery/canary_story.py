@@ -17,7 +17,7 @@ from e2e.server import Server, serve
 from tests.battery.places import PLACES
 from tests.real.service_account import service_account_key
 
-TOKEN = re.compile(r"rc_[abps]_[0-9A-Za-z]+_[0-9A-Za-z]+")
+TOKEN = re.compile(r"rc_[abips]_[0-9A-Za-z]+_[0-9A-Za-z]+")
 EMAIL = "alice@example.com"
 
 

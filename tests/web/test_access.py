@@ -18,7 +18,7 @@ ENGINES = ("sqlite",)  # who may do what; the pages' own tests ask the database 
 
 OPEN = {
     *("/login", "/login/oidc", "/login/oidc/callback", "/login/oidc/refused", "/login/passkey", "/login/passkey/options"),
-    *("/setup", "/livez", "/readyz"),
+    *("/setup", "/join", "/livez", "/readyz"),
 }
 
 
