@@ -145,7 +145,8 @@ async def open_locked_store(
         if not patience:  # a command may be run without that setting, and the servers go on with what they have loaded
             await load_official_images(database, settings.official_images_file, clock())
         sign_ins = SignIns(database, vault, chain, clock, minter(settings, clock))
-        sessions = Sessions(database, vault, chain, clock)
+        issuer = "" if settings.oidc is None else settings.oidc.issuer
+        sessions = Sessions(database, vault, chain, clock, issuer)
         members, team = MemberRepository(database, vault, chain, clock), Team(database, vault, chain, clock)
         imports = ImportRepository(database, vault, clock)
         await imports.forget_expired()
@@ -165,7 +166,7 @@ async def open_locked_store(
                 identities=Identities(database, vault, chain, clock),
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
                 api_tokens=ApiTokenRepository(database, vault, chain, clock),
-                passkeys=PasskeyRepository(database, vault, chain, clock),
+                passkeys=PasskeyRepository(database, vault, chain, clock, issuer),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),

@@ -289,7 +289,7 @@ async def test_who_has_neither_password_nor_passkey_is_told_what_to_do(house: Ho
     house.clock.advance(6 * MINUTE)
     asked = await alice.post("/agents/bootstrap-tokens", data={"lifetime": "10m"})
     assert asked.status_code == 422
-    assert "Sign out and in again, then come back: this hands out keys" in asked.text
+    assert "Sign out and in again, then come back: this decides who gets keys" in asked.text
     assert 'id="field-confirmation"' in asked.text
     assert "data-passkey=" not in asked.text
 

@@ -102,7 +102,7 @@ async def test_confirming_with_a_passkey_lets_the_form_through(house: House, ali
     assert 'name="current_password"' in form.text
     assert 'data-passkey="/settings/sign-in/confirm"' in form.text
     refused = await alice.post("/agents/bootstrap-tokens", data={"lifetime": "10m"})
-    assert "Enter your password, or confirm with a passkey: this hands out keys" in refused.text
+    assert "Enter your password, or confirm with a passkey: this decides who gets keys" in refused.text
     confirmed = await show(alice, laptop, CONFIRM)
     assert (confirmed.status_code, "Confirmed." in confirmed.text) == (200, True)
     assert "data-passkey" not in (await alice.get("/agents/bootstrap-tokens/new")).text
@@ -121,7 +121,7 @@ async def test_a_member_without_a_password_is_asked_for_a_passkey_only(
     refused = await alice.post("/agents/bootstrap-tokens", data={"lifetime": "10m", "current_password": PASSWORD})
     assert refused.status_code == 422
     assert 'href="#field-confirmation"' in refused.text
-    assert "Confirm with a passkey: this hands out keys" in refused.text
+    assert "Confirm with a passkey: this decides who gets keys" in refused.text
     assert 'type="password"' not in refused.text
     assert (await show(alice, laptop, CONFIRM)).status_code == 200
     assert (await alice.post("/agents/bootstrap-tokens", data={"lifetime": "10m"})).status_code == 200
@@ -145,6 +145,16 @@ async def test_a_removed_passkey_signs_nobody_in(alice: httpx2.AsyncClient, stra
     await remove(alice)
     answer = await stranger.post(SIGN_IN, json=said)
     assert (answer.status_code, "not accepted" in answer.text) == (422, True)
+
+
+async def test_a_link_to_an_issuer_of_before_is_no_way_in(house: House, alice: httpx2.AsyncClient, laptop: Authenticator) -> None:
+    await add(alice, laptop)
+    await without_password(house, house.alice)
+    await house.tamper(
+        "INSERT INTO identities (id, account_id, member_id, issuer, subject, mac, created_at) VALUES ('i', :a, :m, 'https://old', 's', :x, 1)",
+        a=house.alice.account_id, m=house.alice.member_id, x=b"x",
+    )  # fmt: skip
+    assert (await remove(alice)).status_code == 409
 
 
 async def test_the_last_way_in_stays(house: House, alice: httpx2.AsyncClient, laptop: Authenticator) -> None:

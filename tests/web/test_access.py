@@ -135,6 +135,14 @@ async def test_a_session_that_somebody_wrote_into_the_database_is_none(house: Ho
     assert (await mallory.get("/images")).status_code == 303, "its MAC holds the account"
 
 
+async def test_text_where_a_mac_should_be_is_no_mac(house: House, alice: httpx2.AsyncClient) -> None:
+    await house.tamper("UPDATE sessions SET mac = 'text'")
+    assert (await alice.get("/images")).status_code == 303
+    another = await house.signed_in(house.alice)
+    await house.tamper("UPDATE members SET mac = 'text'")
+    assert (await another.get("/images")).status_code == 303
+
+
 async def test_htmx_is_sent_to_sign_in_and_back(stranger: httpx2.AsyncClient) -> None:
     answer = await stranger.get("/images/new", headers={"HX-Request": "true", "HX-Current-URL": "http://127.0.0.1:8000/images?q=x"})
     assert answer.status_code == 401

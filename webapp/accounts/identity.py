@@ -1,6 +1,5 @@
 """A person of an OpenID Connect issuer, and the row that says which member here that is."""
 
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,9 +56,13 @@ def person_of(claims: Mapping[str, Any], issuer: str) -> Person:
 
 def identity_mac(vault: Vault, row: Mapping[str, Any]) -> bytes:
     """What the row of a link holds over all that it says, so that whoever can write to the database can make none."""
-    return vault.row_mac("identity", [row[name] for name in ("id", "account_id", "member_id", "issuer", "subject")])
+    return vault.row_mac("identity", _parts(row))
 
 
 def is_genuine_identity(vault: Vault, row: Mapping[str, Any]) -> bool:
     """Whether the row, with its `mac`, is one that this program wrote."""
-    return hmac.compare_digest(row["mac"], identity_mac(vault, row))
+    return vault.wrote_row("identity", _parts(row), row["mac"])
+
+
+def _parts(row: Mapping[str, Any]) -> list[str]:
+    return [row[name] for name in ("id", "account_id", "member_id", "issuer", "subject")]

@@ -1,6 +1,5 @@
 """A member: a person of an account, and the email address that they sign in with."""
 
-import hmac
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,12 +60,16 @@ def member_mac(vault: Vault, row: Mapping[str, Any]) -> bytes:
 
     So whoever can write to the database can neither give a member another password nor another role.
     """
-    return vault.row_mac("member", [row[name] for name in ("id", "account_id", "email_key", "role", "password_hash")])
+    return vault.row_mac("member", _parts(row))
 
 
 def is_genuine(vault: Vault, row: Mapping[str, Any]) -> bool:
     """Whether the row, with its `mac`, is one that this program wrote."""
-    return hmac.compare_digest(row["mac"], member_mac(vault, row))
+    return vault.wrote_row("member", _parts(row), row["mac"])
+
+
+def _parts(row: Mapping[str, Any]) -> list[str]:
+    return [row[name] for name in ("id", "account_id", "email_key", "role", "password_hash")]
 
 
 @dataclass(frozen=True, slots=True)

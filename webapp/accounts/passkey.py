@@ -1,6 +1,5 @@
 """A passkey: a key of an authenticator that a member signs in with (WebAuthn, https://www.w3.org/TR/webauthn-3/)."""
 
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,13 +58,16 @@ def passkey_mac(vault: Vault, row: Mapping[str, Any]) -> bytes:
 
     So whoever can write to the database can neither put in a key of their own nor give one to another member.
     """
-    parts = [row[name] for name in ("id", "account_id", "member_id", "credential_id")]
-    return vault.row_mac("passkey", [*parts, bytes(row["public_key"]).hex()])
+    return vault.row_mac("passkey", _parts(row))
 
 
 def is_genuine_passkey(vault: Vault, row: Mapping[str, Any]) -> bool:
     """Whether the row, with its `mac`, is one that this program wrote."""
-    return hmac.compare_digest(row["mac"], passkey_mac(vault, row))
+    return vault.wrote_row("passkey", _parts(row), row["mac"])
+
+
+def _parts(row: Mapping[str, Any]) -> list[str]:
+    return [*(row[name] for name in ("id", "account_id", "member_id", "credential_id")), bytes(row["public_key"]).hex()]
 
 
 def has_gone_back(stored: int, said: int) -> bool:

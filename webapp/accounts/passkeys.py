@@ -42,7 +42,8 @@ _SHOWN = (
     " FROM passkeys p JOIN members m ON m.id = p.member_id AND m.account_id = p.account_id WHERE p.credential_id = :credential_id"
 )
 _OTHER_WAYS = (
-    "SELECT m.password_hash, EXISTS (SELECT 1 FROM identities i WHERE i.account_id = m.account_id AND i.member_id = m.id) AS has_identity"
+    "SELECT m.password_hash, EXISTS (SELECT 1 FROM identities i WHERE i.account_id = m.account_id AND i.member_id = m.id"
+    " AND i.issuer = :issuer) AS has_identity"
     " FROM members m WHERE m.account_id = :account_id AND m.id = :member_id"
 )
 _BASE64URL = re.compile("[A-Za-z0-9_-]{1,1400}")
@@ -67,11 +68,13 @@ class WentBack(Invalid):
 class PasskeyRepository:
     """The passkeys of all members."""
 
-    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock, issuer: str) -> None:
+        """`issuer` is the OpenID Connect one of now, empty for none: a link to another signs nobody in."""
         self._database = database
         self._vault = vault
         self._chain = chain
         self._clock = clock
+        self._issuer = issuer
 
     async def of_member(self, actor: Actor) -> list[Passkey]:
         """The actor's own, the oldest first."""
@@ -126,7 +129,7 @@ class PasskeyRepository:
         async with self._database.account(actor.account_id).transaction() as transaction:
             passkey = _own(await transaction.fetch_one(_ONE, {"id": passkey_id}), actor)
             others = await transaction.fetch_all(_OWN, {"member_id": actor.id})
-            ways = await transaction.fetch_one(_OTHER_WAYS, {"member_id": actor.id})
+            ways = await transaction.fetch_one(_OTHER_WAYS, {"member_id": actor.id, "issuer": self._issuer})
             if ways is None:
                 raise NotFound("There is no such passkey.")
             if is_last_way_in(

@@ -20,7 +20,7 @@ _SELECT = (
     "SELECT s.accessor, s.account_id, s.member_id, s.mac, s.seen_at, s.expires_at, s.password_at,"
     " m.id, m.email, m.email_key, m.role, m.password_hash, m.mac AS member_mac, a.name AS account_name,"
     " EXISTS (SELECT 1 FROM passkeys p WHERE p.account_id = m.account_id AND p.member_id = m.id) AS has_passkey,"
-    " EXISTS (SELECT 1 FROM identities i WHERE i.account_id = m.account_id AND i.member_id = m.id) AS has_identity"
+    " EXISTS (SELECT 1 FROM identities i WHERE i.account_id = m.account_id AND i.member_id = m.id AND i.issuer = :issuer) AS has_identity"
     " FROM sessions s JOIN members m ON m.id = s.member_id AND m.account_id = s.account_id JOIN accounts a ON a.id = s.account_id"
     " WHERE s.accessor = :accessor AND s.ended_at IS NULL"
 )
@@ -37,11 +37,13 @@ _logger = get_logger(__name__)
 class Sessions:
     """Begins, finds and ends sessions."""
 
-    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: Vault, chain: AuditChain, clock: Clock, issuer: str) -> None:
+        """`issuer` is the OpenID Connect one of now, empty for none: a link to another signs nobody in."""
         self._database = database
         self._vault = vault
         self._chain = chain
         self._clock = clock
+        self._issuer = issuer
 
     async def find(self, unverified_text: str, *, touch: bool) -> SessionFacts | None:
         """The session that this cookie stands for; None for one that is not valid, or no longer.
@@ -52,7 +54,7 @@ class Sessions:
         if token is None:
             return None
         # The one statement that knows no account yet: the session is what tells it.
-        row = await self._database.fetch_one(_SELECT, {"accessor": token.accessor})
+        row = await self._database.fetch_one(_SELECT, {"accessor": token.accessor, "issuer": self._issuer})
         if row is None or not self._vault.token_matches(
             token, row["mac"], owner=row["member_id"], account_id=row["account_id"], expires_at=row["expires_at"]
         ):

@@ -170,6 +170,10 @@ class Vault:
         """HMAC-SHA-256 over columns of a row that nobody may write but this program, under the token key."""
         return self._token_key_mac(associated_data("row", (self.instance_id, purpose, *parts)))
 
+    def wrote_row(self, purpose: str, parts: Sequence[str | int], stored_mac: object) -> bool:
+        """Whether this is the MAC of these columns; not for what SQLite lets others put into a column of bytes, such as text."""
+        return isinstance(stored_mac, bytes) and hmac.compare_digest(stored_mac, self.row_mac(purpose, parts))
+
     def token_mac(self, token: Token, *, owner: str, account_id: str, expires_at: int | None) -> bytes:
         """What the database holds of a token: an HMAC over it, its owner, account and expiry (Unix ms).
 
@@ -188,7 +192,8 @@ class Vault:
 
     def claim_holds(self, token: Token, stored_mac: bytes, claim: bytes) -> bool:
         """As `token_matches`, for what is asked again and again: the claim was made ready for a token with this accessor."""
-        return hmac.compare_digest(stored_mac, self._token_key_mac(claim + token.text.reveal()))
+        mac: object = stored_mac  # SQLite lets others put text into a column of bytes
+        return isinstance(mac, bytes) and hmac.compare_digest(mac, self._token_key_mac(claim + token.text.reveal()))
 
     def setup_token(self) -> Secret:
         """The token of the set-up link: the same in every process, and of use only while there is no member."""

@@ -1,4 +1,4 @@
-"""Asking again who somebody is before an act that hands out keys."""
+"""Asking again who somebody is before an act that decides who gets keys: members, tokens, passkeys, and what agents are handed."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -65,7 +65,7 @@ async def confirm(request: Request, form: Form) -> dict[str, str]:
     password = form.secret("current_password") if ways.password else None
     if password is None:
         field, sentence = _asked(ways)
-        return {field: f"{sentence}: this hands out keys, and you last showed that it is you more than 5 minutes ago."}
+        return {field: f"{sentence}: this decides who gets keys, and you last showed that it is you more than 5 minutes ago."}
     if await request.app.state.signing_in.confirm_password(actor(request), password):
         return {}
     return {"current_password": "That is not your password. Enter the one you sign in with."}
