@@ -41,8 +41,21 @@ FOUNDATION = {
 WEB = {"web"}
 SLICES = {"accounts", "agents", "audit", "credentials", "encryption", "images", "provisioning", "secrets"}
 TOP = {
-    *("__main__", "app", "audit_commands", "backup", "check", "cli", "command", "commands", "control", "copy_command", "first_start"),
-    *("http_protocol", "keyring_watch", "listening", "processes", "restore", "rotation", "sealed_values", "serve", "store", "terminal"),
+    *("__main__", "app", "audit_commands", "backup", "check", "cli", "command", "commands", "connections", "control", "copy_command"),
+    *(
+        "first_start",
+        "http_cycles",
+        "http_protocol",
+        "keyring_watch",
+        "listening",
+        "processes",
+        "restore",
+        "rotation",
+        "sealed_values",
+        "serve",
+        "store",
+        "terminal",
+    ),
 }
 AGENT = {"reference_agent"}
 """The program on the other machine: it shares the grammar of references with the server, what withholds a secret, and nothing else."""
