@@ -10,7 +10,7 @@ longest, and they are whoever holds connections without using them.
 import logging
 import resource
 import sys
-from asyncio import AbstractEventLoop, Transport
+from asyncio import Transport
 from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum, auto
@@ -104,7 +104,6 @@ _UNREAD_STEP = 32 * 1024
 class Connection(Protocol):
     """What is looked at of a connection, and what is done to one that has waited too long."""
 
-    loop: AbstractEventLoop
     transport: Transport
     flow: FlowControl
     cycle: Any
@@ -189,23 +188,25 @@ def _waited(each: Connection, wait: Wait, now: float) -> float:
     seen = each.seen
     if seen.mark[0] != wait or seen.mark[1] != each.number:
         return 0.0
-    return seen.body_took if wait is Wait.BODY else now - seen.since
+    return seen.body_took if wait is Wait.BODY else max(0.0, now - seen.since)
 
 
 class OpenConnections(ServerState):
-    """The open connections of one process, in uvicorn's place for them; `most` may be open."""
+    """The open connections of one process, in uvicorn's place for them; `most` may be open. `now` is the loop's time."""
 
-    def __init__(self, most: int = MOST_OPEN) -> None:
+    def __init__(self, most: int, now: float) -> None:
         super().__init__()
         self.most = most
         self.held = 0
         """Bytes of requests that are in memory."""
         self._shed = self._refused = self._given_up = 0
         self._none_to_shed = False
+        self.swept = now
+        """When they were looked at, in the loop's time."""
 
     def sweep(self, now: float) -> None:
         """Look at each connection, and end those that have waited too long; `now` is the loop's time."""
-        self._none_to_shed = False
+        self._none_to_shed, self.swept = False, now
         unread = sum([look(each, now) for each in self._all()])
         if unread > MOST_UNREAD:
             self._give_up_longest(unread, MOST_UNREAD, {Wait.READER}, lambda each: each.transport.get_write_buffer_size())
@@ -224,9 +225,8 @@ class OpenConnections(ServerState):
         if len(self.connections) <= self.most:
             return True
         if not self._none_to_shed:
-            now = newcomer.loop.time()
             waiting = [
-                (each.number > 1 or (each.number == 1 and not each.in_message), -_waited(each, wait, now), index, each)
+                (each.number > 1 or (each.number == 1 and not each.in_message), -_waited(each, wait, self.swept), index, each)
                 for index, each in enumerate(self._all())
                 if each is not newcomer and (wait := wait_of(each)) in _FOR_THE_CLIENT
             ]
@@ -252,7 +252,7 @@ class OpenConnections(ServerState):
         found = []
         for index, each in enumerate(self._all()):
             if (wait := wait_of(each)) in waits and size(each):
-                found.append((-_waited(each, wait, each.loop.time()), index, wait, each))
+                found.append((-_waited(each, wait, self.swept), index, wait, each))
         for _, _, wait, each in sorted(found):
             if total <= most * 3 // 4:
                 return

@@ -61,7 +61,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """It is open; it may be one too many."""
         super().connection_made(transport)
-        self.seen = Seen(self.loop.time())
+        self.seen = Seen(self._open.swept)
         if not self._open.has_room_for(self):
             transport.write(NO_ROOM)
             transport.close()

@@ -64,7 +64,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, when_listening: Callable[[], None], most_open: int) -> None:
         super().__init__(config)
-        self.server_state: OpenConnections = OpenConnections(most_open)
+        self.server_state: OpenConnections = OpenConnections(most_open, asyncio.get_running_loop().time())
         self._when_listening = when_listening
 
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
