@@ -119,7 +119,6 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Its head has come. Raises ValueError when it is not to be answered: the parser ends the connection then, with 400."""
-        self.in_head = False
         if self._closes:
             raise ValueError("something comes behind the last request")
         if len(self.pipeline) >= MOST_WAITING:
@@ -130,9 +129,11 @@ class HttpProtocol(HttpToolsProtocol):
                 raise ValueError("something comes behind the end")
             self.received = self._wire = 0
             super().on_headers_complete()
+            self.in_head = False
             if self.parser.should_upgrade():
                 self.cycle.keep_alive = False  # what follows might be meant for another protocol
             return
+        self.in_head = False
         self.scope |= {"method": "GET", "path": self.url.decode("ascii"), "raw_path": self.url, "query_string": b""}
         request = DirectRequest(self)
         self.cycle = request  # type: ignore[assignment]  # it has what the protocol asks of a cycle

@@ -81,6 +81,7 @@ class Answers:
         state = scope.setdefault("state", {})
         request_id = state["request_id"] = state.get("request_id") or new_request_id()
         state["address"] = client_address(scope, self._trusted)
+        _without_escapes(scope["headers"])
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -130,6 +131,16 @@ async def _serve_bare(app: ASGIApp, scope: Scope, receive: Receive, send: Send) 
     except AppError as error:
         response = await on_app_error(Request(scope), error)
         await response(scope, receive, send)
+
+
+def _without_escapes(headers: list[Header]) -> None:
+    """Take the backslashes out of cookies. None of ours has any, and Python's reader of them takes the square of their number.
+
+    CVE-2024-7592: 0.8 s for 20 kB, before anybody has signed in.
+    """
+    for number, (name, value) in enumerate(headers):
+        if name == b"cookie" and b"\\" in value:
+            headers[number] = name, value.replace(b"\\", b"")
 
 
 def _declared_length(scope: Scope) -> int:

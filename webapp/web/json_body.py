@@ -4,15 +4,25 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import Request
 
-from webapp.errors import Invalid
+from webapp.errors import Invalid, TooLarge
+from webapp.web.forms import MOST_BODY
 
 
 async def read_json(request: Request) -> Mapping[str, Any]:
-    """The body as a JSON object. Raises Invalid, which never quotes the body."""
+    """The body as a JSON object. Raises TooLarge beyond the route's limit, and Invalid, which never quotes the body."""
     try:
-        body = json.loads(await request.body())
+        read = await request.body()
+    except HTTPException as error:
+        if error.status_code != 413:
+            raise
+        limit = request.scope.get(MAX_BODY_SIZE_SCOPE_KEY, MOST_BODY) // 1024
+        raise TooLarge(f"The request is beyond the limit of {limit} KiB, so it was not read.") from None
+    try:
+        body = json.loads(read)
     except (ValueError, RecursionError):
         raise Invalid({"": "The body is not JSON. Send one JSON object in UTF-8."}) from None
     if not isinstance(body, dict):
