@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 
 class Answering(Protocol):
     """What is asked of a connection by what answers its requests."""
@@ -22,8 +20,8 @@ class Answering(Protocol):
     def fall_back(self, request: "DirectRequest") -> None:
         """Have the application answer this request."""
 
-    def close_behind(self, cycle: RequestResponseCycle) -> None:
-        """Close it, as soon as what the client still sends for this request is here."""
+    def close_behind(self) -> None:
+        """Close it, as soon as what the client still sends for the request that is answered is here."""
 
 
 class DirectRequest:
@@ -79,10 +77,10 @@ class WayOut:
     A client that still sends would be told by the system that the connection is broken, and never read the answer.
     """
 
-    __slots__ = ("_cycle", "_protocol", "is_closing")
+    __slots__ = ("_protocol", "is_closing")
 
-    def __init__(self, protocol: Answering, cycle: RequestResponseCycle) -> None:
-        self._protocol, self._cycle = protocol, cycle
+    def __init__(self, protocol: Answering) -> None:
+        self._protocol = protocol
         self.is_closing = protocol.transport.is_closing
 
     def write(self, data: bytes) -> None:
@@ -92,4 +90,4 @@ class WayOut:
 
     def close(self) -> None:
         """Close it, as soon as what the client still sends for this request is here."""
-        self._protocol.close_behind(self._cycle)
+        self._protocol.close_behind()

@@ -61,6 +61,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """It is open; it may be one too many."""
         super().connection_made(transport)
+        self._out: Any = WayOut(self)
         self.seen = Seen(self._open.swept)
         if not self._open.has_room_for(self):
             transport.write(NO_ROOM)
@@ -72,6 +73,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._end_running()
         self._release()
         self.pipeline.clear()
+        if self._running is None or self._running.response_complete:
+            # It and its last request have each other, and the collector comes too seldom for what bodies hold.
+            self.cycle = self._running = None  # type: ignore[assignment]  # as it was at first
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
@@ -182,9 +186,10 @@ class HttpProtocol(HttpToolsProtocol):
         self.drained += 1
         super().resume_writing()
 
-    def close_behind(self, cycle: RequestResponseCycle) -> None:
+    def close_behind(self) -> None:
         """Close, but when all of the answer has gone and the client still sends for it, only after that (RFC 9112, section 9.6)."""
-        if self.in_message and cycle.response_complete and cycle is self.cycle:
+        running = self._running
+        if self.in_message and running is not None and running is self.cycle and running.response_complete:
             self._closes = True
         else:
             self.transport.close()
@@ -221,7 +226,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
-        cycle.transport = WayOut(self, cycle)  # type: ignore[assignment]  # it has what a cycle asks of a transport
+        cycle.transport = self._out  # it has what a cycle asks of a transport
 
         async def answered(scope: Any, receive: Any, send: Any) -> None:
             try:
@@ -229,6 +234,9 @@ class HttpProtocol(HttpToolsProtocol):
             except asyncio.CancelledError:  # the server ends, and waits no longer: no fault of the application's
                 cycle.disconnected = True
                 self.transport.abort()
+            finally:
+                if self not in self.connections:
+                    self.cycle = self._running = None  # type: ignore[assignment]  # see connection_lost
 
         super()._start_asgi_task(cycle, answered)
 
