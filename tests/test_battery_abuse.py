@@ -14,5 +14,5 @@ def test_others_are_answered_and_the_memory_stays_while_abusers_do_what_they_can
     assert told.grown <= MOST_GROWN
     assert len(told.hand_overs) > 10
     assert len(told.pages) > 1
-    assert told.files_most > told.files_before + 80
+    assert told.sockets_most > told.sockets_before + 80
     assert all(told.abused[f"{kind} began"] > 0 for kind in KINDS)
