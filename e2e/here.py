@@ -19,11 +19,11 @@ from webapp.store import open_store
 
 
 @contextmanager
-def serve_here(folder: Path, clock: TestClock, **more: str) -> Iterator[Served]:
-    """Serve a fresh store in this folder on a free port of 127.0.0.1, until the block ends."""
+def serve_here(folder: Path, clock: TestClock, *, host: str = "127.0.0.1", **more: str) -> Iterator[Served]:
+    """Serve a fresh store in this folder on a free port of 127.0.0.1, which browsers call `host`, until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    environ = {"WEBAPP_DATA_DIR": str(folder / "data"), "WEBAPP_PORT": str(port), **more}
+    environ = {"WEBAPP_DATA_DIR": str(folder / "data"), "WEBAPP_PORT": str(port), "WEBAPP_PUBLIC_URL": f"http://{host}:{port}", **more}
     settings = Settings.from_environ(environ)
     started, stop, failed = threading.Event(), threading.Event(), list[BaseException]()
 
@@ -58,7 +58,7 @@ def serve_here(folder: Path, clock: TestClock, **more: str) -> Iterator[Served]:
         if not started.wait(START_SECONDS) or failed:
             raise RuntimeError(f"the server did not start: {failed}")
         variables = {name: value for name, value in os.environ.items() if not name.startswith("WEBAPP_")}
-        yield Served(f"http://127.0.0.1:{port}", folder, variables | environ)
+        yield Served(f"http://{host}:{port}", folder, variables | environ)
     finally:
         stop.set()
         thread.join(STOP_SECONDS)

@@ -69,10 +69,10 @@ def run(environ: dict[str, str], *arguments: str, text: str = "", timeout: int =
 
 
 @contextmanager
-def serve(folder: Path, *, program: Sequence[str] = PROGRAM, **more: str) -> Iterator[Server]:
+def serve(folder: Path, *, program: Sequence[str] = PROGRAM, host: str = "127.0.0.1", **more: str) -> Iterator[Server]:
     """Serve a fresh store in this folder, or in the database that is named, on a free port of 127.0.0.1, until the block ends.
 
-    `program` is what Python runs: this tree's, or another one's, which begins nothing.
+    `program` is what Python runs: this tree's, or another one's, which begins nothing. `host` is what browsers call 127.0.0.1.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -82,6 +82,7 @@ def serve(folder: Path, *, program: Sequence[str] = PROGRAM, **more: str) -> Ite
         "WEBAPP_PORT": str(port),
         "WEBAPP_LOG_LEVEL": "debug",
         "PYTHONUNBUFFERED": "1",
+        "WEBAPP_PUBLIC_URL": f"http://{host}:{port}",
         **more,
     }
     if "WEBAPP_DATABASE_URL" in more and program is PROGRAM:
@@ -89,7 +90,7 @@ def serve(folder: Path, *, program: Sequence[str] = PROGRAM, **more: str) -> Ite
         assert made.returncode == 0, made.stderr
     with (folder / "output").open("wb") as output, (folder / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, *program, "serve"], stdin=subprocess.DEVNULL, stdout=output, stderr=log, env=environ)
-    server = Server(f"http://127.0.0.1:{port}", folder, environ, process)
+    server = Server(f"http://{host}:{port}", folder, environ, process)
     try:
         _wait(server)
         yield server

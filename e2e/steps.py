@@ -39,7 +39,7 @@ def sign_in(page: Page, password: str = PASSWORD) -> None:
     """Sign in on the page that is open."""
     page.get_by_label("Email").fill(EMAIL)
     page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def new_credential(page: Page) -> None:
@@ -143,6 +143,19 @@ def make_bootstrap_token(page: Page) -> str:
     page.get_by_role("button", name="Create bootstrap token").click()
     token = page.get_by_role("textbox", name="Bootstrap token").input_value()
     assert token.startswith("rc_b_")
+    return token
+
+
+def make_api_token(page: Page, name: str, role: str) -> str:
+    """Make an API token and read it from the page, the one time that it is shown."""
+    page.goto("/settings/api-tokens")
+    page.get_by_role("link", name="New API token").first.click()
+    expect(page.get_by_role("heading", name="New API token")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Role", exact=True).select_option(role)
+    save(page)
+    token = page.get_by_role("textbox", name="API token").input_value()
+    assert token.startswith("rc_p_")
     return token
 
 

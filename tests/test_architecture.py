@@ -78,6 +78,7 @@ ONLY_IN = {
     "asyncpg": ["webapp.database.*"],
     "boto3": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
     "botocore": ["webapp.vault.aws_kms", "webapp.credentials.aws_*"],
+    "webauthn": ["webapp.accounts.authenticator"],
     "google": ["webapp.credentials.google_tokens"],
     "h11": ["webapp.registry.exchange"],
     "cryptography": ["webapp.vault.*", "webapp.credentials.service_account_key"],

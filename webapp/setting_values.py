@@ -33,6 +33,15 @@ def is_loopback(host: str) -> bool:
     return address in ip_network("127.0.0.0/8") or address == ip_address("::1")
 
 
+def is_address(host: str) -> bool:
+    """Whether that host is an IP address and no name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def read(environ: Mapping[str, str], name: str, parse: Callable[[str], T], default: T, *, secret: bool = False) -> T:
     """The variable's value, parsed; of a secret, also from the file that NAME_FILE names.
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from webapp.errors import ConfigurationError
 from webapp.kms_key import KmsKey, parse_root_key, parse_service
 from webapp.registry.allowed import AllowedRealms, Origin, parse_realms, parse_registries
 from webapp.setting_values import (
     default_public_url,
+    is_address,
     is_loopback,
     is_sqlite,
     parse_database_url,
@@ -105,6 +107,15 @@ class Settings:
     aws_sts_endpoint: str | None
     google_token_endpoint: str | None
     log_level: str
+
+    @property
+    def passkey_domain(self) -> str | None:
+        """What passkeys are made for: the public URL's host name (the "relying party identifier", WebAuthn, section 4).
+
+        None where that is an IP address, which no passkey is made for.
+        """
+        host = urlsplit(self.public_url).hostname or ""
+        return None if is_address(host) else host
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
+from webapp.accounts.api_tokens import ApiTokenRepository
 from webapp.accounts.members import MemberRepository
+from webapp.accounts.passkeys import PasskeyRepository
 from webapp.accounts.repository import AccountRepository
 from webapp.accounts.sessions import Sessions
 from webapp.accounts.signing_in import SigningIn
@@ -67,6 +69,8 @@ class Store:
     members: MemberRepository
     sessions: Sessions
     signing_in: SigningIn
+    api_tokens: ApiTokenRepository
+    passkeys: PasskeyRepository
     credentials: CredentialRepository
     sign_ins: SignIns
     secrets: NamedValueRepository
@@ -147,6 +151,8 @@ async def open_locked_store(
                 members=MemberRepository(database, vault, chain, clock),
                 sessions=sessions,
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
+                api_tokens=ApiTokenRepository(database, vault, chain, clock),
+                passkeys=PasskeyRepository(database, vault, chain, clock),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),

@@ -119,6 +119,7 @@ async def _login_page(
         "errors": errors,
         "labels": LABELS,
         "is_set_up": await _members(request).has_members(),
+        "passkeys_script": request.app.state.settings.passkey_domain is not None,
     }
     return render(request, "accounts/login.html", context, fragment="accounts/_login.html", status=status, headers=headers)
 

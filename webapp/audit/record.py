@@ -63,6 +63,7 @@ ACTIONS = {
     "member.confirm": "Signed-in member confirmed",
     "member.end_sessions": "Sessions ended",
     "passkey.create": "Passkey added",
+    "passkey.rename": "Passkey renamed",
     "passkey.delete": "Passkey removed",
     "api_token.create": "API token created",
     "api_token.revoke": "API token revoked",

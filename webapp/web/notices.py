@@ -44,7 +44,13 @@ NOTICES = {
     "agent-revoked": "Agent revoked. Its token no longer works.",
     "reenrolment-allowed": "Re-enrolment allowed, once, for one hour.",
     "bootstrap-token-revoked": "Bootstrap token revoked.",
+    "session-ended": "Session ended. That browser is signed out.",
+    "other-sessions-ended": "All your other sessions are ended.",
+    "api-token-revoked": "API token revoked. It opens nothing any more.",
     "form-repeated": "This form was sent before. What it made then is here; nothing more was stored.",
+    "passkey-added": "Passkey added. You can sign in with it now.",
+    "passkey-renamed": "Passkey renamed.",
+    "passkey-removed": "Passkey removed. It signs nobody in any more.",
     "settings-saved": "Settings saved.",
     "signed-out": "You are signed out.",
 }

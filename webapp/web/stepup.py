@@ -33,19 +33,32 @@ def step_up(request: Request, *, needed: bool = True) -> StepUp:
     """How the form of this request asks again; not at all for an act that is not `needed` to be asked for."""
     member = principal(request)
     asks = needed and not is_fresh(member, request.app.state.clock())
-    return StepUp(asks, member.has_password, member.has_passkey)
+    return StepUp(asks, member.has_password, member.has_passkey and request.app.state.settings.passkey_domain is not None)
 
 
 async def confirm(request: Request, form: Form) -> dict[str, str]:
     """What is wrong with the confirmation, by field; empty when it is fresh or the right password was given.
 
-    Raises TooMany when it was guessed too often.
+    The field `confirmation` stands for the ways without a password, which are gone before the form is sent. Raises TooMany when the
+    password was guessed too often.
     """
-    if is_fresh(principal(request), request.app.state.clock()):
+    ways = step_up(request)
+    if not ways.needed:
         return {}
-    password = form.secret("current_password")
+    password = form.secret("current_password") if ways.password else None
     if password is None:
-        return {"current_password": "Enter your password: this hands out keys, and you entered it more than 5 minutes ago."}
+        field, sentence = _asked(ways)
+        return {field: f"{sentence}: this hands out keys, and you last showed that it is you more than 5 minutes ago."}
     if await request.app.state.signing_in.confirm_password(actor(request), password):
         return {}
     return {"current_password": "That is not your password. Enter the one you sign in with."}
+
+
+def _asked(ways: StepUp) -> tuple[str, str]:
+    """Which field the member is to look at, and what is asked of them there."""
+    others = [*(["with a passkey"] if ways.passkey else []), *([f"with {ways.provider}"] if ways.provider else [])]
+    if ways.password:
+        return "current_password", f"Enter your password{', or confirm ' if others else ''}{' or '.join(others)}"
+    if others:
+        return "confirmation", f"Confirm {' or '.join(others)}"
+    return "confirmation", "Sign out and in again, then come back"
