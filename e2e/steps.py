@@ -16,6 +16,8 @@ PASSWORD = "correct horse battery staple"
 SECRET = "hunter2-but-much-longer"
 """The value of registry credentials whose value is not the point."""
 
+MEMBERS = "/settings/members"
+
 _numbers = itertools.count(1)
 
 
@@ -144,6 +146,37 @@ def make_bootstrap_token(page: Page) -> str:
     token = page.get_by_role("textbox", name="Bootstrap token").input_value()
     assert token.startswith("rc_b_")
     return token
+
+
+def member(page: Page, email: str) -> Locator:
+    """The row of a member, or of an invitation."""
+    return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=re.compile(f"^{re.escape(email)}")))
+
+
+def invite(page: Page, email: str, role: str) -> str:
+    """Invite somebody, and read the link, the one time that it is shown."""
+    page.goto(MEMBERS)
+    page.get_by_role("link", name="Invite member").click()
+    expect(page.get_by_role("heading", name="Invite member")).to_be_visible()
+    page.get_by_label("Email").fill(email)
+    page.get_by_role("radio", name=re.compile(f"^{role} ?", re.IGNORECASE)).check()
+    page.get_by_role("button", name="Make the link").click()
+    link = page.get_by_role("textbox", name=f"Link for {email}").input_value()
+    assert "/join?token=rc_i_" in link
+    page.get_by_role("link", name="Done").click()
+    expect(member(page, email)).to_be_visible()
+    assert link not in page.content()
+    return link
+
+
+def join(page: Page, link: str) -> None:
+    """Follow an invitation's link, and choose a password."""
+    page.goto(link)
+    expect(page.get_by_role("heading", name=re.compile("^Join "), level=1)).to_be_visible()
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password again").fill(PASSWORD)
+    page.get_by_role("button", name="Join").click()
+    expect(page.get_by_text("Welcome. You are a member now.")).to_be_visible()
 
 
 def make_api_token(page: Page, name: str, role: str) -> str:

@@ -62,7 +62,7 @@ def test_nothing_holds_the_canary_but_the_agents_own_answer(page: Page, server: 
     assert len(answers) > 20
     assert [(url, found_in(body)) for url, body in answers if found_in(body)] == []
     log = server.log.read_bytes()
-    assert b"GET /images" in log, "the log was on"
+    assert b"method=GET path=/images" in log, "the log was on"
     assert found_in(log + server.output.encode()) == []
     files = [path for path in server.folder.rglob("*") if path.is_file()]
     assert any(path.name.endswith("-wal") for path in files), "the write-ahead log is among them"

@@ -39,6 +39,10 @@ def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempP
     steps.add_image(page, "ubuntu-custom", "ghcr.io/acme/ubuntu:24.04", "credential-0")
     steps.enroll(settled.server, steps.make_bootstrap_token(page), "rack1-node07", tmp_path_factory.mktemp("agent") / "state")
     steps.choose_image(page, "rack1-node07", "ubuntu-custom")
+    danas = open_context(browser, settled.server)
+    steps.join(open_page(danas, []), steps.invite(page, "dana@example.com", "viewer"))
+    danas.close()
+    (settled.state.parent / "link").write_text(steps.invite(page, "eve@example.com", "editor"))
     for name, role in (("deploy-pipeline", "editor"), ("nightly-rotation-of-all-the-registry-keys-in-frankfurt", "viewer")):
         steps.make_api_token(page, name, role)
     context.close()
@@ -54,6 +58,13 @@ def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempP
 def pages(page: Page) -> dict[str, str]:
     """The address of every page, by its name."""
     found = {name: f"/{name}" for name in ("registry-credentials", "images", "agents", "secrets", "variables", "audit", "settings")}
+    page.goto(steps.MEMBERS)
+    people = {
+        "member-role": "[href$='/role']",
+        "member-remove": "[href$='/remove']",
+        "invitation-revoke": "[href*='/invitations/'][href$='/revoke']",
+    }
+    found |= {name: str(page.locator(f"a{end}").last.get_attribute("href")) for name, end in people.items()}
     for name in ("registry-credentials", "images", "agents", "secrets", "variables"):
         page.goto(found[name])
         link = page.get_by_role("row").filter(has=page.get_by_role("button")).locator("th a").first.get_attribute("href")
@@ -73,6 +84,11 @@ def pages(page: Page) -> dict[str, str]:
         "registry-credentials-new-ecr": "/registry-credentials/new?preset=ecr",
         "registry-credentials-none-found": "/registry-credentials?q=nothing-like-it",
         "settings-encryption": "/settings/encryption",
+        "members": steps.MEMBERS,
+        "member-leave": f"{steps.MEMBERS}/leave",
+        "invitation-new": f"{steps.MEMBERS}/invitations/new",
+        "password": "/settings/password",
+        "join-over": "/join?token=unknown",
         "settings-api-tokens-new": "/settings/api-tokens/new",
         "settings-api-tokens-ended": "/settings/api-tokens?show=ended",
         "settings-sessions-end-others": "/settings/sessions/end-others",
@@ -131,6 +147,17 @@ def test_every_page_is_accessible_and_fits(furnished: Settled, browser: Browser,
     page.get_by_role("button", name="Preview user data").click()
     expect(page.locator(".preview pre")).to_be_visible()
     found += problems(page, "user data preview")
+    link = (furnished.state.parent / "link").read_text()
+    page.goto(link)
+    found += problems(page, "join, signed in")
+    context.close()
+    context = open_context(browser, furnished.server, viewport={"width": width, "height": 800})
+    page = open_page(context, violations)
+    page.goto(link)
+    found += problems(page, "join")
+    steps.save(page)
+    steps.expect_summary(page)
+    found += problems(page, "join with errors")
     context.close()
     assert found == []
     assert violations == []

@@ -6,7 +6,7 @@ import httpx2
 
 from tests.personas import House
 
-TOKEN = re.compile(r"rc_[abps]_[0-9A-Za-z]+_[0-9A-Za-z]+")
+TOKEN = re.compile(r"rc_[abips]_[0-9A-Za-z]+_[0-9A-Za-z]+")
 
 
 async def store_credential(client: httpx2.AsyncClient, **fields: str) -> str:

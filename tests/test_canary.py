@@ -20,6 +20,7 @@ from tests.stories import add_image, bearer, enrolled, provision, store_credenti
 from webapp.credentials.repository import CredentialRepository
 from webapp.database import Database
 from webapp.log import set_up_logging
+from webapp.log.requests import REQUESTS
 from webapp.provisioning import routes as provisioning_routes
 from webapp.vault import Vault
 
@@ -36,18 +37,19 @@ FIELDS = {
 }
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
+@pytest.fixture(params=["text", "json"])
+def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """The program's own log at DEBUG, as `serve` sets it up; and all as it was before."""
     root, ours = logging.getLogger(), logging.getLogger("webapp")
     before = (root.handlers[:], root.level, ours.level, sys.excepthook, threading.excepthook)
     written = io.StringIO()
     with contextlib.redirect_stderr(written):
-        set_up_logging("debug")
+        set_up_logging("debug", request.param)
     yield written
     logging.captureWarnings(capture=False)
     root.handlers[:], sys.excepthook, threading.excepthook = before[0], before[3], before[4]
     root.setLevel(before[1])
+    REQUESTS.layout = "text"
     ours.setLevel(before[2])
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from webapp.log import redact, set_up_logging
+from webapp.log.requests import REQUESTS
 from webapp.vault import mint
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ [\w.]+: .*")
@@ -30,6 +31,7 @@ def _as_before() -> Iterator[None]:
     root.handlers[:], sys.excepthook, threading.excepthook = before[0], before[2], before[3]
     root.setLevel(before[1])
     logging.getLogger("webapp").setLevel(logging.NOTSET)
+    REQUESTS.layout = "text"
 
 
 def token(kind: str) -> str:
@@ -74,6 +76,8 @@ def test_it_withholds_a_token_that_was_cut_off_or_wrongly_typed() -> None:
         f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n{CANARY}",
         f"postgresql://ana:{CANARY}@db.example.com/store",
         f"bearer {CANARY}{'x' * 16}",
+        f"Draft(username='ana', password='{CANARY} and {CANARY}')",
+        f"Draft(secret=b'{CANARY}')",
     ],
 )
 def test_it_withholds_what_has_the_shape_of_a_secret(text: str) -> None:
@@ -117,7 +121,7 @@ def test_of_several_processes_every_line_says_which_and_is_written_whole() -> No
         "async def serve():\n"
         "    for turn in range(20):\n"
         "        for number in range(200):\n"
-        "            log_request('GET', '/api/v1/provision', 200, 0.001, f'{turn:08x}{number:08x}')\n"
+        "            log_request('GET', '/api/v1/provision', 200, 0.001, f'{turn:08x}{number:08x}', '192.0.2.7')\n"
         "        await asyncio.sleep(0)\n"
         "    logging.getLogger('webapp.x').info('done')\n"
         "for child in range(2):\n"
@@ -128,7 +132,10 @@ def test_of_several_processes_every_line_says_which_and_is_written_whole() -> No
         "[os.wait() for child in range(2)]\n"
     )
     lines = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr.splitlines()
-    request = re.compile(r"\S+Z INFO webapp\.request\[(\d+)\]: GET /api/v1/provision 200 1\.0 ms [0-9a-f]{16}")
+    request = re.compile(
+        r"\S+Z INFO webapp\.request\[(\d+)\]: answered method=GET path=/api/v1/provision status=200 ms=1\.0"
+        r" request_id=[0-9a-f]{16} address=192\.0\.2\.7"
+    )
     done = [found[1] for line in lines if (found := re.fullmatch(r"\S+Z INFO webapp\.x\[(\d+)\]: done", line))]
     served = Counter(found[1] for line in lines if (found := request.fullmatch(line)))
     assert served == dict.fromkeys(done, 4000)

@@ -94,7 +94,7 @@ def test_one_begins_alone_and_is_announced_and_the_others_follow(tmp_path: Path)
         pids = program.have_begun(3)
         assert len(set(pids)) == 3
         assert program.process.pid not in pids
-        until(lambda: len(re.findall(r"INFO webapp\.processes: process \d+ serves\n", program.log)) == 3, program)
+        until(lambda: len(re.findall(r"INFO webapp\.processes: a process serves pid=\d+\n", program.log)) == 3, program)
         assert program.those_who_said("announced") == [pids[0]]
         assert program.lines.index(f"{pids[0]} announced") < program.lines.index(f"{pids[1]} begins")
 
@@ -139,10 +139,12 @@ def test_one_that_is_killed_is_started_again_and_the_log_says_so(tmp_path: Path)
         first, second = program.have_begun(2)
         os.kill(first, signal.SIGKILL)
         third = program.have_begun(3)[2]
-        assert f"WARNING webapp.processes: process {first} was ended by SIGKILL; another one is started in 0.01 s\n" in program.log
+        assert (
+            f"WARNING webapp.processes: a process ended; another one is started pid={first} signal=SIGKILL in_seconds=0.01\n" in program.log
+        )
         os.kill(third, signal.SIGTERM)
         fourth = program.have_begun(4)[3]
-        assert f"process {third} was ended by SIGTERM; another one is started in 0.02 s\n" in program.log, "it waits longer each time"
+        assert f" pid={third} signal=SIGTERM in_seconds=0.02\n" in program.log, "it waits longer each time"
         assert len({first, second, third, fourth}) == 4
         assert program.those_who_said("announced") == [first], "once"
         program.process.terminate()
@@ -179,7 +181,7 @@ def test_a_wrong_setting_ends_all_and_is_said_once(tmp_path: Path) -> None:
 )
 def test_one_that_cannot_begin_is_tried_again_with_longer_waits(tmp_path: Path, kind: str, line: str, status: int) -> None:
     with supervised(tmp_path, 4, kind) as program:
-        ended = rf"process (\d+) ended with status {status}; another one is started in (\S+) s\n"
+        ended = rf"a process ended; another one is started pid=(\d+) status={status} in_seconds=(\S+)\n"
         until(lambda: len(re.findall(ended, program.log)) >= 3, program)
         found = re.findall(ended, program.log)[:3]
         assert [delay for _, delay in found] == ["0.01", "0.02", "0.02"]

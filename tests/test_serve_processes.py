@@ -55,11 +55,13 @@ def until(happens: Callable[[], bool], server: Server) -> None:
 
 def answered(server: Server, path: str) -> Counter[int]:
     """How many requests for this path the log has of each process."""
-    return Counter(int(pid) for pid in re.findall(rf" INFO webapp\.request\[(\d+)\]: GET {path} ", server.log.read_text()))
+    return Counter(
+        int(pid) for pid in re.findall(rf" INFO webapp\.request\[(\d+)\]: answered method=GET path={path} ", server.log.read_text())
+    )
 
 
 def _that_serve(server: Server) -> list[int]:
-    return [int(pid) for pid in re.findall(r" INFO webapp\.processes: process (\d+) serves\n", server.log.read_text())]
+    return [int(pid) for pid in re.findall(r" INFO webapp\.processes: a process serves pid=(\d+)\n", server.log.read_text())]
 
 
 def test_it_announces_itself_once(server: Server) -> None:
@@ -97,7 +99,7 @@ def test_every_process_answers_and_knows_what_was_done_at_another(server: Server
 def test_one_that_is_killed_is_replaced_and_the_others_go_on(server: Server) -> None:
     pids = serving(server)
     os.kill(pids[0], signal.SIGKILL)
-    until(lambda: f" process {pids[0]} was ended by SIGKILL; another one is started " in server.log.read_text(), server)
+    until(lambda: f"a process ended; another one is started pid={pids[0]} signal=SIGKILL " in server.log.read_text(), server)
     for _ in range(20):
         assert httpx2.get(f"{server.url}/livez").status_code == 200, "also before the next one is there"
     assert len(set(serving(server, PROCESSES + 1))) == PROCESSES + 1

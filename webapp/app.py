@@ -12,9 +12,13 @@ from starlette.types import ASGIApp
 
 from webapp.accounts.api import ROUTES as ME_API
 from webapp.accounts.api_token_routes import ROUTES as API_TOKENS
+from webapp.accounts.invitation_routes import ROUTES as INVITATIONS
+from webapp.accounts.join_routes import ROUTES as JOIN
 from webapp.accounts.member_routes import ROUTES as MEMBERS
+from webapp.accounts.oidc import Provider
 from webapp.accounts.oidc_routes import ROUTES as OIDC
 from webapp.accounts.passkey_routes import ROUTES as PASSKEYS
+from webapp.accounts.password_routes import ROUTES as PASSWORD
 from webapp.accounts.routes import ROUTES as ACCOUNTS
 from webapp.accounts.session_routes import ROUTES as SESSIONS
 from webapp.accounts.sign_in_routes import ROUTES as SIGN_IN
@@ -23,6 +27,7 @@ from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
 from webapp.agents.routes import ROUTES as AGENTS
 from webapp.audit.exporting import Heads, exported
 from webapp.audit.routes import ROUTES as AUDIT
+from webapp.clock import Clock
 from webapp.credentials.api import ROUTES as CREDENTIALS_API
 from webapp.credentials.connection import ConnectionTests
 from webapp.credentials.delete_routes import ROUTES as CREDENTIAL_DELETION
@@ -60,6 +65,9 @@ ROUTES: list[BaseRoute] = [
     *PASSKEYS,
     *OIDC,
     *ACCOUNTS,
+    *JOIN,
+    *PASSWORD,
+    *INVITATIONS,
     *MEMBERS,
     *SESSIONS,
     *API_TOKENS,
@@ -130,6 +138,12 @@ def create_app(settings: Settings, *, store: Store | None = None) -> Starlette:
         exception_handlers={AppError: on_app_error, HTTPException: on_http_exception},
         lifespan=lifespan,
     )
+
+    def now() -> int:
+        clock: Clock = app.state.clock  # there once the store is open
+        return clock()
+
     app.state.settings = settings
     app.state.dialer = Dialer.of(settings)
+    app.state.provider = None if settings.oidc is None else Provider(settings.oidc, settings.public_url, now)
     return app

@@ -110,21 +110,24 @@ def _parser() -> argparse.ArgumentParser:
         "Makes its tables and the root key, once. With SQLite, serve does that by itself.",
     )
     admin = command("create-admin", _create_admin, "make an admin", "Makes the account, too, if there is none.")
-    admin.add_argument("--email", required=True, help="the email address to sign in with")
-    admin.add_argument(
-        "--password-stdin",
-        required=True,
-        action="store_true",
-        help="read the password, of at least 15 characters, from standard input; one line end is taken off",
+    _add_sign_in(admin)
+    _add_account(admin)
+    account = command("create-account", _create_account, "make a further account, with its first admin", "Accounts share nothing.")
+    account.add_argument("--name", required=True, help="the organization's or the team's; no other account here has it")
+    _add_sign_in(account)
+    reset = command(
+        "reset-password", _reset_password, "give a member another password", "Ends all their sessions. Passkeys and API tokens stay."
     )
+    _add_sign_in(reset)
     token = command("bootstrap-token", _bootstrap_token, "make a token that enrols agents", "Prints it, this once, and nothing else.")
     token.add_argument("--lifetime", default="10m", type=parse_lifetime, help="1m to 365d: minutes (m), hours (h) or days (d); %(default)s")
     token.add_argument("--description", default="", help="what it is for, at most 500 characters")
+    _add_account(token)
     token.add_argument("--allow-reenrolment", action="store_true", help="machines installed again may enrol under their old names")
-    command("check", _check, "open every sealed value, showing none", "The exit status is 1 when one does not open.")
+    command("check", _without_arguments, "open every sealed value, showing none", "The exit status is 1 when one does not open.")
     command(
         "rotate-key",
-        _rotate_key,
+        _without_arguments,
         "make a new key and put all that is sealed under it",
         "Goes on while the server runs, and after a kill. The old key is retired when nothing needs it any more.",
     )
@@ -185,6 +188,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_sign_in(parser: argparse.ArgumentParser) -> None:
+    """What somebody signs in with: the address, and the password, which no list of processes shows."""
+    parser.add_argument("--email", required=True, help="the email address to sign in with")
+    parser.add_argument(
+        "--password-stdin",
+        required=True,
+        action="store_true",
+        help="read the password, of at least 15 characters, from standard input; one line end is taken off",
+    )
+
+
+def _add_account(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--account", default="", metavar="NAME_OR_ID", help="which account; needed only when there are several")
+
+
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from webapp.serve import serve  # noqa: PLC0415  for a quick --help
 
@@ -198,24 +216,32 @@ def _init(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _create_admin(settings: Settings, options: argparse.Namespace) -> int:
+    return _run_with_password(settings, "create-admin", {"email": options.email, "account": options.account})
+
+
+def _create_account(settings: Settings, options: argparse.Namespace) -> int:
+    return _run_with_password(settings, "create-account", {"name": options.name, "email": options.email})
+
+
+def _reset_password(settings: Settings, options: argparse.Namespace) -> int:
+    return _run_with_password(settings, "reset-password", {"email": options.email})
+
+
+def _run_with_password(settings: Settings, name: str, arguments: dict[str, str | int | bool]) -> int:
     password = sys.stdin.buffer.read(_MOST_PASSWORD + 1)
     if len(password) > _MOST_PASSWORD:
         _say(f"The password is longer than {_MOST_PASSWORD // 1024} KiB.")
         return 1
-    return _run(settings, "create-admin", {"email": options.email}, password)
+    return _run(settings, name, arguments, password)
 
 
 def _bootstrap_token(settings: Settings, options: argparse.Namespace) -> int:
-    chosen = {"lifetime": options.lifetime, "description": options.description, "allow_reenrolment": options.allow_reenrolment}
+    chosen = {name: getattr(options, name) for name in ("lifetime", "description", "allow_reenrolment", "account")}
     return _run(settings, "bootstrap-token", chosen)
 
 
-def _check(settings: Settings, options: argparse.Namespace) -> int:
-    return _run(settings, "check", {})
-
-
-def _rotate_key(settings: Settings, options: argparse.Namespace) -> int:
-    return _run(settings, "rotate-key", {})
+def _without_arguments(settings: Settings, options: argparse.Namespace) -> int:
+    return _run(settings, options.command, {})
 
 
 def _audit_verify(settings: Settings, options: argparse.Namespace) -> int:

@@ -1,6 +1,5 @@
 """The commands that work on an open store. They run in the server when there is one, and here when there is none: in this same code."""
 
-import logging
 import os
 import pwd
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,11 +12,13 @@ from webapp.clock import in_words
 from webapp.command import DONE, FAULT, REFUSED, TRY_LATER, Command, Outcome, Progress, Refusal, lines, said
 from webapp.errors import AppError, ConfigurationError, Invalid, TooMany, Unavailable
 from webapp.kms_key import is_kms_key, parse_root_key
+from webapp.log import get_logger
+from webapp.people_commands import create_account, create_admin, in_account, reset_password
 from webapp.rotation import rewrap_root, rotate
 from webapp.store import Store
-from webapp.vault import Place, Secret
+from webapp.vault import Place
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 async def execute(store: Store, command: Command, uid: int, progress: Progress = lambda done, total: None) -> Outcome:
@@ -36,12 +37,12 @@ async def execute(store: Store, command: Command, uid: int, progress: Progress =
     except AppError as error:
         return Outcome(REFUSED, stderr=said(str(error)))
     except Exception:
-        _logger.exception("the command %s failed", command.name)
+        _logger.exception("a command failed", command=command.name)
         return Outcome(FAULT, stderr=said("This is a fault of the program and not of what you did. The log has it."))
 
 
 async def actor_of(store: Store, uid: int) -> Actor:
-    """The user of the operating system who runs a command, in the account if there is only one."""
+    """The user of the operating system who runs a command, in the account if there is only one; see `in_account` for one that is named."""
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -49,19 +50,8 @@ async def actor_of(store: Store, uid: int) -> Actor:
     return Actor(await store.accounts.only_account_id() or "", "command_line", str(uid), f"command line ({name})")
 
 
-async def _create_admin(store: Store, command: Command, actor: Actor) -> Outcome:
-    if command.secret is None:
-        raise Refusal("There is no password. Give it on standard input.")
-    typed = command.secret.reveal()
-    # Exactly one line end: `echo` and editors add one, and a password may well end in a blank.
-    typed = typed.removesuffix(b"\r\n") if typed.endswith(b"\r\n") else typed.removesuffix(b"\n")
-    if not _is_text(typed):
-        raise Refusal("The password is no UTF-8 text.")
-    member = await store.members.create_admin(actor, str(command.arguments["email"]), Secret(typed))
-    return Outcome(DONE, stdout=f"Made the admin {member.email}.\n")
-
-
 async def _bootstrap_token(store: Store, command: Command, actor: Actor) -> Outcome:
+    actor = await in_account(store, command, actor)
     if not actor.account_id:
         raise Refusal("There is no account yet. Make its first admin: registry-credentials create-admin --email E --password-stdin")
     token, text = await store.bootstrap_tokens.create(
@@ -129,16 +119,10 @@ def _path(text: str, what: str) -> Path:
     return path
 
 
-def _is_text(value: bytes) -> bool:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 COMMANDS: Mapping[str, Callable[[Store, Command, Actor], Awaitable[Outcome]]] = {
-    "create-admin": _create_admin,
+    "create-account": create_account,
+    "create-admin": create_admin,
+    "reset-password": reset_password,
     "bootstrap-token": _bootstrap_token,
     "rewrap-root": _rewrap_root,
 }

@@ -10,7 +10,6 @@ import base64
 import binascii
 import io
 import json
-import logging
 import os
 import socket
 import struct
@@ -26,6 +25,7 @@ from webapp.command import TRY_LATER, Command, Outcome, Progress, unseen
 from webapp.commands import COMMANDS, LONG_COMMANDS, execute
 from webapp.database import is_postgresql
 from webapp.errors import ConfigurationError, StoreLocked
+from webapp.log import get_logger
 from webapp.settings import Settings
 from webapp.store import Store, open_store
 from webapp.terminal import begin_command, progress_shown
@@ -43,7 +43,7 @@ _PATIENCE_SECONDS = 5.0
 _TELL_SECONDS = 0.2
 _LONGEST_PATH = 100  # bytes; struct sockaddr_un has room for 108 on Linux (unix(7)) and for 104 on macOS
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 @asynccontextmanager
@@ -167,7 +167,7 @@ async def _answer(store: Store, reader: asyncio.StreamReader, writer: asyncio.St
         try:
             uid = _peer_uid(writer.get_extra_info("socket"))
             if uid not in {os.geteuid(), 0}:
-                _logger.warning("a command of the user %d was refused at the control socket", uid)
+                _logger.warning("a command was refused at the control socket", uid=uid)
                 return
             writer.write(b'{"ready": true}\n')
             await writer.drain()
@@ -175,9 +175,9 @@ async def _answer(store: Store, reader: asyncio.StreamReader, writer: asyncio.St
             writer.write(_answer_line(await execute(store, command, uid, _teller(writer))))
             await asyncio.wait_for(writer.drain(), _REQUEST_SECONDS)
         except TimeoutError:
-            _logger.warning("a command at the control socket was given up: it took longer than %d s to come or to go", _REQUEST_SECONDS)
+            _logger.warning("a command at the control socket was given up: it took too long to come or to go", seconds=_REQUEST_SECONDS)
         except ValueError as error:
-            _logger.warning("a command at the control socket was refused: %s", error)
+            _logger.warning("a command at the control socket was refused", error=str(error))
             writer.write(_answer_line(Outcome(2, stderr=f"registry-credentials: The server did not take the command: {error}\n")))
         finally:
             writer.close()

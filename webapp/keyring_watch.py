@@ -5,12 +5,12 @@ not look for longer does not seal until it has.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from webapp.database import Database, Row
 from webapp.errors import ConfigurationError, Unavailable
+from webapp.log import get_logger
 from webapp.periodic import repeated
 from webapp.settings import Settings
 from webapp.vault import Keyring, RootKey, Vault, current_root_key, open_keyring, steady_clock
@@ -35,7 +35,7 @@ AGAIN = 20.0
 
 _STATES = "SELECT id, state FROM keyring WHERE purpose = 'kek'"
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class KeyringWatch:
@@ -86,8 +86,8 @@ class KeyringWatch:
         if problem != self._problem:
             _logger.error(
                 "the keyring was changed by another process, and its keys cannot be had here; nothing is sealed until they are, and"
-                " what is sealed with them does not open: %s If the root key was changed, name the new one and start again.",
-                problem,
+                " what is sealed with them does not open. If the root key was changed, name the new one and start again.",
+                problem=problem,
             )
         self._problem = problem
         raise Unavailable("The keys cannot be looked up just now. Try again.", "keys-looked-up")

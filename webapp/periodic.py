@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from webapp.errors import Unavailable
+from webapp.log import get_logger
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 @asynccontextmanager
@@ -25,9 +25,9 @@ async def repeated(job: Callable[[], Awaitable[object]], seconds: float, *, at_o
             try:
                 await job()
             except Unavailable as error:
-                _logger.warning("something that is done every %g s was not possible: %s", seconds, error)
+                _logger.warning("something that is done again and again was not possible", seconds=seconds, error=str(error))
             except Exception:
-                _logger.exception("something that is done every %g s failed", seconds)
+                _logger.exception("something that is done again and again failed", seconds=seconds)
             await asyncio.sleep(seconds)
 
     task = asyncio.create_task(run())

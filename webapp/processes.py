@@ -10,7 +10,6 @@ not tell a second signal, which means "at once", from the first one passed on.
 
 import asyncio
 import gc
-import logging
 import os
 import select
 import signal
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from webapp.errors import AppError, ConfigurationError
-from webapp.log import name_process
+from webapp.log import get_logger, name_process
 
 DELAYS = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before a worker is started again that ended early once, twice, … in a row."""
@@ -37,7 +36,7 @@ _READY, _REFUSED, _DONE = b"+", b"-", b"\0"  # a worker's messages: one of the f
 _IN_ORDER, _AT_ONCE = b".", b"!"
 _MOST_READ = 64 * 1024
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class Parent:
@@ -182,7 +181,7 @@ class _Supervisor:
                 ours.close()
                 self._be_worker(theirs, before)
         except OSError as error:
-            self._again(place, f"a process could not be started ({error.strerror})")
+            self._again(place, "a process could not be started; it is tried again", error=error.strerror)
         else:
             theirs.close()
             ours.setblocking(False)
@@ -222,7 +221,7 @@ class _Supervisor:
                 place.line = None
         if place.heard.startswith(_READY) and place.heard.endswith(_DONE):
             text, place.heard = place.heard[1:-1].decode(), b""
-            _logger.info("process %d serves", place.pid)
+            _logger.info("a process serves", pid=place.pid)
             if not self._any_ready:
                 self._any_ready = True
                 self.announce(text)
@@ -247,14 +246,14 @@ class _Supervisor:
             self._refusal = why
             self._end()
             return
-        how = f"ended with status {status}" if status >= 0 else f"was ended by {signal.Signals(-status).name}"
-        self._again(place, f"process {pid} {how}" + (f" ({why})" if why else ""))
+        how = {"status": status} if status >= 0 else {"signal": signal.Signals(-status).name}
+        self._again(place, "a process ended; another one is started", pid=pid, **how, **({"why": why} if why else {}))
 
-    def _again(self, place: _Place, what: str) -> None:
+    def _again(self, place: _Place, what: str, **facts: str | int | None) -> None:
         now = time.monotonic()
         place.early = place.early + 1 if now - place.started < self.early_seconds else 0
         delay = self.delays[min(place.early, len(self.delays)) - 1] if place.early else 0.0
-        _logger.warning("%s; another one is started %s", what, f"in {delay:g} s" if delay else "now")
+        _logger.warning(what, **facts, in_seconds=delay)
         place.due = now + delay
 
 
@@ -266,7 +265,7 @@ def _status(worker: Worker, parent: Parent) -> int:
         parent.refused(str(error))
         return os.EX_CONFIG
     except AppError as error:
-        _logger.error("%s", error)
+        _logger.error(str(error))
         return os.EX_TEMPFAIL
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else os.EX_SOFTWARE

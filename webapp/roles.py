@@ -28,3 +28,13 @@ def is_at_most(role: Role, other: Role) -> bool:
 def lesser(role: Role, other: Role) -> Role:
     """The one of the two that may less."""
     return role if is_at_most(role, other) else other
+
+
+def keeps_an_admin(role: Role, becomes: Role | None, other_admins: int) -> bool:
+    """Whether an account still has an admin when a member goes from `role` to another one, or (None) out of it."""
+    return role != "admin" or becomes == "admin" or other_admins > 0
+
+
+def stops_inviting(role: Role, becomes: Role | None) -> bool:
+    """Whether who goes from `role` to another one, or (None) out of the account, may invite nobody any more."""
+    return role == "admin" and becomes != "admin"

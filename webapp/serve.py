@@ -34,7 +34,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM comes; returns 0. Raises ConfigurationError, and Unavailable when the disk does not let it begin."""
     forbid_core_dumps()
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     tls = _tls(settings)  # made once: a client may resume at any process the session that it began at another
     with bound(settings.host, settings.port, several=settings.processes > 1) as sockets:
         if settings.processes == 1:

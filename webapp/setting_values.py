@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from webapp.errors import ConfigurationError
@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 MOST_PROCESSES = 64
 LOG_LEVELS = ("debug", "info", "warning", "error")
+
+LogFormat = Literal["text", "json"]
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?", re.ASCII | re.IGNORECASE)
 _PUBLIC_URL_EXAMPLE = "Write it as https://credentials.example.com, or as http://127.0.0.1:8000 for this machine only."
@@ -234,6 +236,14 @@ def parse_log_level(text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise ValueError(f"{shown(text)} is no level. Write {', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}.")
     return text.lower()
+
+
+def parse_log_format(text: str) -> LogFormat:
+    """What a record of the log looks like."""
+    formats: dict[str, LogFormat] = {"text": "text", "json": "json"}
+    if text.lower() not in formats:
+        raise ValueError(f"{shown(text)} is no format of the log. Write text, for lines to read, or json, for a collector.")
+    return formats[text.lower()]
 
 
 def parse_switch(text: str) -> bool:

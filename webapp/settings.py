@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 
 from webapp.errors import ConfigurationError
 from webapp.kms_key import KmsKey, parse_root_key, parse_service
+from webapp.oidc_settings import OIDC_VARIABLES, OidcSettings, read_oidc
 from webapp.registry.allowed import AllowedRealms, Origin, parse_realms, parse_registries
 from webapp.setting_values import (
+    LogFormat,
     default_public_url,
     is_address,
     is_loopback,
@@ -23,6 +25,7 @@ from webapp.setting_values import (
     parse_database_url,
     parse_directory,
     parse_host,
+    parse_log_format,
     parse_log_level,
     parse_networks,
     parse_path,
@@ -51,7 +54,7 @@ VARIABLES = {
     "WEBAPP_PUBLIC_URL": "what people type to get here (http://HOST:PORT; https:// with the TLS files)",
     "WEBAPP_TLS_CERT_FILE": "the certificate with its chain, PEM (none)",
     "WEBAPP_TLS_KEY_FILE": "its private key, PEM, without a passphrase (none)",
-    "WEBAPP_TRUSTED_PROXIES": "whose X-Forwarded-For counts: addresses or networks, with commas between (none)",
+    "WEBAPP_TRUSTED_PROXIES": "whose X-Forwarded-For and X-Request-ID count: addresses or networks, with commas between (none)",
     "WEBAPP_OFFICIAL_IMAGES_FILE": "JSON with the official images (none)",
     "WEBAPP_AUDIT_HEADS": "where signed heads of the audit log go: a file, a URL, or none (<data directory>-heads/heads.jsonl)",
     "WEBAPP_AUDIT_HEADS_TOKEN": "the bearer token for that URL (none); or WEBAPP_AUDIT_HEADS_TOKEN_FILE",
@@ -62,11 +65,13 @@ VARIABLES = {
     "WEBAPP_AWS_ECR_ENDPOINT": "another address of Amazon ECR, such as a VPC endpoint (the region's own)",
     "WEBAPP_AWS_STS_ENDPOINT": "another address of AWS STS, such as a VPC endpoint (the region's own)",
     "WEBAPP_GOOGLE_TOKEN_ENDPOINT": "another address of Google's token endpoint, without its path (https://oauth2.googleapis.com)",
+    **OIDC_VARIABLES,
     "WEBAPP_LOG_LEVEL": "debug, info, warning or error (info)",
+    "WEBAPP_LOG_FORMAT": "text, or json for collectors: an object on each line (text)",
 }
 """Every variable, with its meaning and, in brackets, its default; the command line's help shows this."""
 
-FROM_FILES = ("WEBAPP_DATABASE_URL_FILE", "WEBAPP_TRANSIT_TOKEN_FILE", "WEBAPP_AUDIT_HEADS_TOKEN_FILE")
+FROM_FILES = ("WEBAPP_DATABASE_URL_FILE", "WEBAPP_TRANSIT_TOKEN_FILE", "WEBAPP_AUDIT_HEADS_TOKEN_FILE", "WEBAPP_OIDC_CLIENT_SECRET_FILE")
 """The variables that name a file with a value of their own."""
 
 _DATABASE_FILE = "registry-credentials.sqlite3"
@@ -106,7 +111,10 @@ class Settings:
     aws_ecr_endpoint: str | None
     aws_sts_endpoint: str | None
     google_token_endpoint: str | None
+    oidc: OidcSettings | None
+    """Whose people may sign in here besides; None for nobody's."""
     log_level: str
+    log_format: LogFormat
 
     @property
     def passkey_domain(self) -> str | None:
@@ -158,7 +166,9 @@ class Settings:
             aws_ecr_endpoint=read(environ, "WEBAPP_AWS_ECR_ENDPOINT", parse_service, None),
             aws_sts_endpoint=read(environ, "WEBAPP_AWS_STS_ENDPOINT", parse_service, None),
             google_token_endpoint=read(environ, "WEBAPP_GOOGLE_TOKEN_ENDPOINT", parse_service, None),
+            oidc=read_oidc(environ),
             log_level=read(environ, "WEBAPP_LOG_LEVEL", parse_log_level, "info"),
+            log_format=read(environ, "WEBAPP_LOG_FORMAT", parse_log_format, "text"),
         )
         _refuse_contradictions(settings)
         settings.transit_token()  # one that cannot be read is said now

@@ -9,11 +9,15 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from webapp.accounts.api_tokens import ApiTokenRepository
+from webapp.accounts.identities import Identities
+from webapp.accounts.invitations import Invitations
 from webapp.accounts.members import MemberRepository
 from webapp.accounts.passkeys import PasskeyRepository
+from webapp.accounts.passwords import Passwords
 from webapp.accounts.repository import AccountRepository
 from webapp.accounts.sessions import Sessions
 from webapp.accounts.signing_in import SigningIn
+from webapp.accounts.team import Team
 from webapp.agents.bootstrap_tokens import BootstrapTokenRepository
 from webapp.agents.enrolment import Enrolment
 from webapp.agents.repository import AgentRepository
@@ -67,7 +71,11 @@ class Store:
     clock: Clock
     accounts: AccountRepository
     members: MemberRepository
+    team: Team
+    invitations: Invitations
+    passwords: Passwords
     sessions: Sessions
+    identities: Identities
     signing_in: SigningIn
     api_tokens: ApiTokenRepository
     passkeys: PasskeyRepository
@@ -138,6 +146,7 @@ async def open_locked_store(
             await load_official_images(database, settings.official_images_file, clock())
         sign_ins = SignIns(database, vault, chain, clock, minter(settings, clock))
         sessions = Sessions(database, vault, chain, clock)
+        members, team = MemberRepository(database, vault, chain, clock), Team(database, vault, chain, clock)
         imports = ImportRepository(database, vault, clock)
         await imports.forget_expired()
         async with kept_up_to_date(settings, database, vault):
@@ -148,8 +157,12 @@ async def open_locked_store(
                 chain=chain,
                 clock=clock,
                 accounts=AccountRepository(database, vault, chain, clock),
-                members=MemberRepository(database, vault, chain, clock),
+                members=members,
+                team=team,
+                invitations=Invitations(database, vault, chain, clock, members, team),
+                passwords=Passwords(database, vault, chain, clock),
                 sessions=sessions,
+                identities=Identities(database, vault, chain, clock),
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
                 api_tokens=ApiTokenRepository(database, vault, chain, clock),
                 passkeys=PasskeyRepository(database, vault, chain, clock),

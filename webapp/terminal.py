@@ -11,7 +11,7 @@ from webapp.vault.hygiene import forbid_core_dumps
 def begin_command(settings: Settings) -> None:
     """No core dumps, and a log of warnings only, unless more is asked for: what a command says, it says on standard output."""
     forbid_core_dumps()
-    set_up_logging("warning" if settings.log_level == "info" else settings.log_level)
+    set_up_logging("warning" if settings.log_level == "info" else settings.log_level, settings.log_format)
 
 
 def progress_shown() -> Progress:

@@ -17,7 +17,7 @@ from e2e.server import Server, serve
 from tests.battery.places import PLACES
 from tests.real.service_account import service_account_key
 
-TOKEN = re.compile(r"rc_[abps]_[0-9A-Za-z]+_[0-9A-Za-z]+")
+TOKEN = re.compile(r"rc_[abips]_[0-9A-Za-z]+_[0-9A-Za-z]+")
 EMAIL = "alice@example.com"
 
 
@@ -49,12 +49,12 @@ class Scene:
 
 
 @contextmanager
-def running(scene: Scene) -> Iterator[Server]:
+def running(scene: Scene, log_format: str = "text") -> Iterator[Server]:
     """The server, in a folder and with a folder for temporary files of its own; its log and its output are kept."""
     for place in PLACES:
         (scene.folder / place.folder).mkdir(exist_ok=True)
     with chdir(scene.folder / "cores"):
-        started = serve(scene.folder, TMPDIR=str(scene.folder / "temporary"))
+        started = serve(scene.folder, TMPDIR=str(scene.folder / "temporary"), WEBAPP_LOG_FORMAT=log_format)
         server = started.__enter__()
     try:
         yield server
@@ -99,7 +99,7 @@ def tell(scene: Scene, rounds: int) -> None:
     """Plant and use so many rounds of secrets; then have the server die with a core, if it left any, twice."""
     password = scene.plant("a member's password")
     for turn in range(rounds):
-        with running(scene) as server:
+        with running(scene, "json" if turn % 2 else "text") as server:
             alice = Browser(scene, server)
             if turn == 0:
                 token = scene.keep("the set-up token", server.setup_link.partition("token=")[2])

@@ -1,9 +1,10 @@
 """The server with a fault put in, as a program: `python -m tests.battery.faulty FAULT serve`. What looks for it has to find it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from webapp.accounts.throttle import Kind, Throttle, Try
 from webapp.cli import main
 from webapp.database import postgresql_engine
 from webapp.database.postgresql_reads import NotRead, Reads, _key
@@ -39,9 +40,20 @@ def _row_before_generation() -> None:
     Reads.read = read  # type: ignore[method-assign]
 
 
+def _counts_nobody() -> None:
+    """Whoever guesses passwords is let through each time, since nobody is counted."""
+
+    async def begin(self: Throttle, subjects: Sequence[tuple[Kind, str]]) -> Try:
+        return Try((), 0)
+
+    Throttle.begin = begin  # type: ignore[method-assign]
+    Throttle.refuse_known = lambda self, subjects: None  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[[], Any]] = {
     "as-read-first": _as_read_first,
     "never-raised": _never_raised,
+    "counts-nobody": _counts_nobody,
     "row-before-generation": _row_before_generation,
 }
 

@@ -230,7 +230,7 @@ async def test_a_commit_that_fails_releases_nobody_and_the_connection_is_replace
     assert all("nothing was released" in str(result) for result in results)
     assert desk.on_disk() == []
     assert "hunter2" not in caplog.text
-    assert "a batch of 20 audited writes could not be committed" in caplog.text
+    assert "{'writes': 20, 'error': 'Unavailable', 'event': 'a batch of audited writes could not be committed'}" in caplog.text
     desk.disk_is_broken = False
     await desk.note(1)
     assert desk.on_disk() == [1]

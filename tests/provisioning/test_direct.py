@@ -127,7 +127,7 @@ def test_it_answers_what_the_application_answers(fleet: Fleet) -> None:
     assert short.headers["provision-id"] == document["provision_id"]
     assert short.headers["cache-control"] == "no-store"
     assert re.fullmatch("[0-9a-f]{16}", short.headers["x-request-id"])
-    assert "GET /api/v1/provision 200 " in fleet.server.log.read_text()
+    assert "answered method=GET path=/api/v1/provision status=200 " in fleet.server.log.read_text()
 
 
 @pytest.mark.parametrize(("who", "status"), [("bare", 409), ("revoked", 401), ("nobody", 401), ("", 401)])

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.real import aws_ecr, aws_kms, google_token_endpoint, openbao, registry
+from tests.real import issuer as real_issuer
 from tests.real.authority import Authority, new_authority
 from tests.real.aws_ecr import AwsEcr
 from tests.real.aws_kms import AwsKmsServer
 from tests.real.google_token_endpoint import GoogleTokenEndpoint
+from tests.real.issuer import Issuer
 from tests.real.openbao import OpenBao
 from tests.real.postgresql import Cluster, postgresql_cluster
 from tests.real.registry import Registry
@@ -104,3 +106,17 @@ def google(google_server: GoogleTokenEndpoint) -> GoogleTokenEndpoint:
     """The same, with nothing asked and nothing given yet, and no key known."""
     google_server.begin()
     return google_server
+
+
+@pytest.fixture(scope="session")
+def issuer_server() -> Iterator[Issuer]:
+    """A small OpenID Connect issuer. By another name than the control plane's, so that a browser takes it for another site."""
+    with real_issuer.issuer("localhost") as running:
+        yield running
+
+
+@pytest.fixture
+def issuer(issuer_server: Issuer) -> Issuer:
+    """The same, as an issuer should be, with nobody signed in."""
+    issuer_server.begin()
+    return issuer_server

@@ -16,7 +16,10 @@ pytestmark = pytest.mark.anyio
 
 ENGINES = ("sqlite",)  # who may do what; the pages' own tests ask the database on both
 
-OPEN = {"/login", "/login/passkey", "/login/passkey/options", "/setup", "/livez", "/readyz"}
+OPEN = {
+    *("/login", "/login/oidc", "/login/oidc/callback", "/login/oidc/refused", "/login/passkey", "/login/passkey/options"),
+    *("/setup", "/join", "/livez", "/readyz"),
+}
 
 
 def routes() -> list[Route]:

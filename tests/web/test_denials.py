@@ -172,7 +172,7 @@ async def test_the_log_has_one_line_a_minute_and_address(house: House, denials: 
     house.clock.advance(MINUTE)
     denials.unknown("203.0.113.5")
     assert len(caplog.records) == 3
-    assert "(41 so far in all)" in caplog.text
+    assert "'in_all': 41" in caplog.text
 
 
 async def test_memory_is_bounded_and_the_oldest_is_forgotten_first(denials: Denials) -> None:

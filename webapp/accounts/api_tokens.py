@@ -1,7 +1,5 @@
 """API tokens in the database: a keyed hash of each, never the token."""
 
-import logging
-
 from webapp.accounts.api_token import LIFETIMES, MOST_ACTIVE, USED_EVERY, ApiCaller, ApiToken, token_owner
 from webapp.accounts.member import is_genuine
 from webapp.actor import Actor
@@ -10,6 +8,7 @@ from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Forbidden, Invalid, NotFound, Unavailable
 from webapp.ids import new_id
+from webapp.log import get_logger
 from webapp.names import Name
 from webapp.nonce import spend_nonce
 from webapp.records import FIRST_PAGE, Order, Page, Wanted, page_of
@@ -33,7 +32,7 @@ _BEARER = (
     " WHERE t.accessor = :accessor"
 )
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class ApiTokenRepository:
@@ -110,7 +109,7 @@ class ApiTokenRepository:
             return caller, "the token's accessor is known, the token is not"
         member = {**row, "id": known.member_id, "email": known.owner, "role": known.member_role, "mac": row["member_mac"]}
         if not is_genuine(self._vault, member):
-            _logger.error("the row of member %s was not written by this program, so their API tokens are none", known.member_id)
+            _logger.error("a member's row was not written by this program, so their API tokens are none", member=known.member_id)
             return caller, "the member's row was not written by this program"
         now = self._clock()
         if known.state(now) != "active":

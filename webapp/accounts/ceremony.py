@@ -17,7 +17,7 @@ import orjson
 from webapp.clock import MINUTE
 from webapp.vault import Secret, Vault
 
-Kind = Literal["passkey-create", "passkey-sign-in", "passkey-confirm", "oidc-sign-in", "oidc-confirm", "oidc-link"]
+Kind = Literal["passkey-create", "passkey-sign-in", "passkey-confirm", "oidc-sign-in", "oidc-confirm", "oidc-link", "oidc-refused"]
 
 LIFETIME = 10 * MINUTE
 LIFETIME_SECONDS = LIFETIME // 1000

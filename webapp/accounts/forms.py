@@ -75,6 +75,16 @@ def parse_set_up(form: Form, typed: SetUpForm) -> tuple[SetUpFields | None, dict
     return SetUpFields(name, email, password), {}
 
 
+def parse_new_password(form: Form) -> tuple[Secret | None, dict[str, str]]:
+    """A password that was typed twice, or None and what is wrong by field. The rule for a new one is checked where it is hashed."""
+    password, again = form.secret("password"), form.secret("password_again")
+    if password is None:
+        return None, {"password": f"Choose a password of at least {SHORTEST} characters."}
+    if again != password:
+        return None, {"password_again": "This is not the same as the password. Type both again."}
+    return password, {}
+
+
 @dataclass(frozen=True, slots=True)
 class SignInForm:
     """What was typed to sign in, to be shown again, and where to go on to: unverified until `local_path` has looked at it."""

@@ -27,6 +27,35 @@ class Member:
     role: Role
 
 
+@dataclass(frozen=True, slots=True)
+class ListedMember:
+    """A member as the list shows one. Times are Unix milliseconds; `last_seen_at` is None for who was never signed in.
+
+    `genuine` is whether this program wrote the row: another one signs nobody in.
+    """
+
+    id: str
+    email: str
+    role: Role
+    version: int
+    joined_at: int
+    last_seen_at: int | None
+    has_password: bool
+    passkeys: int
+    genuine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What ends with a member, or may: counted for the confirmation. Of invitations and bootstrap tokens those that still work."""
+
+    sessions: int
+    passkeys: int
+    api_tokens: int
+    invitations: int
+    bootstrap_tokens: int
+
+
 def member_mac(vault: Vault, row: Mapping[str, Any]) -> bytes:
     """What a member's row holds over its id, account, email, role and password.
 

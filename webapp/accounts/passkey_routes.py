@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp.accounts.authenticator import NOT_MADE, creation_options, made
+from webapp.accounts.oidc_routes import identity_context
 from webapp.accounts.passkey import MOST, Passkey, why_none
 from webapp.accounts.passkey_sign_in_routes import ROUTES as SIGN_IN
 from webapp.accounts.passkey_sign_in_routes import asked, begun, ended, passkeys, refuse_where_none
@@ -31,7 +32,7 @@ async def show(request: Request) -> Response:
         "passkeys": await passkeys(request).of_member(actor(request)),
         "most": MOST,
         "why_none": why_none(request.app.state.settings),
-        "identity": None,
+        **await identity_context(request),
     }
     return render(request, "accounts/sign_in.html", context)
 

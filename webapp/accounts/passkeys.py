@@ -1,6 +1,5 @@
 """Passkeys in the database: a member's own, and the one that somebody signs in with."""
 
-import logging
 import re
 from dataclasses import dataclass, replace
 
@@ -23,6 +22,7 @@ from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, DuplicateKey, Row
 from webapp.errors import Conflict, Invalid, NotFound
 from webapp.ids import new_id
+from webapp.log import get_logger
 from webapp.names import Name
 from webapp.nonce import spend_nonce
 from webapp.vault import Vault
@@ -47,7 +47,7 @@ _OTHER_WAYS = (
 )
 _BASE64URL = re.compile("[A-Za-z0-9_-]{1,1400}")
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class PasskeyRepository:
         if row is None or not self._is_genuine(row):
             return None
         if not is_genuine(self._vault, {**row, "id": row["member_id"], "mac": row["member_mac"]}):
-            _logger.error("the row of member %s was not written by this program, so nobody signs in with it", row["member_id"])
+            _logger.error("a member's row was not written by this program, so nobody signs in with it", member=row["member_id"])
             return None
         member = Member(row["member_id"], row["account_id"], row["email"], row["role"])
         return ShownPasskey(row["id"], row["name"], bytes(row["public_key"]), member)
@@ -182,7 +182,7 @@ class PasskeyRepository:
     def _is_genuine(self, row: Row) -> bool:
         if is_genuine_passkey(self._vault, row):
             return True
-        _logger.error("the row of passkey %s was not written by this program, so nobody signs in with it", row["id"])
+        _logger.error("a passkey's row was not written by this program, so nobody signs in with it", passkey=row["id"])
         return False
 
 

@@ -1,6 +1,6 @@
 """Accounts in the database, and what Settings change of them."""
 
-from webapp.accounts.account import Account, ImageChoice
+from webapp.accounts.account import Account, ImageChoice, NamedAccount
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
@@ -39,6 +39,13 @@ class AccountRepository:
         """The id of the account, when there is exactly one."""
         rows = await self._database.fetch_all("SELECT id FROM accounts LIMIT 2")
         return str(rows[0]["id"]) if len(rows) == 1 else None
+
+    async def every(self) -> list[NamedAccount]:
+        """All accounts of the installation by their names; for the server's command line, and for no page."""
+        return [
+            NamedAccount(row["id"], row["name"])
+            for row in await self._database.fetch_all("SELECT id, name FROM accounts ORDER BY name, id")
+        ]
 
     async def account(self, actor: Actor) -> Account:
         """The actor's account. Raises NotFound."""

@@ -1,6 +1,5 @@
 """Sessions in the database: a keyed hash of each token, and never the token."""
 
-import logging
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from webapp.chain import AuditChain, Event
 from webapp.clock import DAY, Clock
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import NotFound, Unavailable
+from webapp.log import get_logger
 from webapp.vault import Secret, Vault, mint, parse
 
 _KEPT_AFTER_EXPIRY = 30 * DAY
@@ -31,7 +31,7 @@ _LIVE = (
 )
 _MOST_LISTED = 100
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class Sessions:
@@ -58,7 +58,7 @@ class Sessions:
         ):
             return None
         if not is_genuine(self._vault, {**row, "mac": row["member_mac"]}):
-            _logger.error("the row of member %s was not written by this program, so its sessions are none", row["member_id"])
+            _logger.error("a member's row was not written by this program, so their sessions are none", member=row["member_id"])
             return None
         now = self._clock()
         if now >= row["expires_at"] or now - row["seen_at"] > IDLE:

@@ -118,6 +118,7 @@ async def _login_page(
         "next": local_path(typed.next) or "",
         "errors": errors,
         "labels": LABELS,
+        "provider": provider.name if (provider := request.app.state.provider) is not None else "",
         "is_set_up": await _members(request).has_members(),
         "passkeys_script": request.app.state.settings.passkey_domain is not None,
     }

@@ -1,6 +1,5 @@
 """Signing in: by password, and by what else says who somebody is; and saying it again."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -16,13 +15,14 @@ from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Unavailable
+from webapp.log import get_logger
 from webapp.network import network_of
 from webapp.vault import Secret, Vault
 
 Within = Callable[[AccountTransaction], Awaitable[None]]
 """What is to become true together with a session, or not at all."""
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class SigningIn:
@@ -33,7 +33,7 @@ class SigningIn:
         self._vault = vault
         self._chain = chain
         self._sessions = sessions
-        self._throttle = Throttle(clock)
+        self._throttle = Throttle(database, vault, clock)
 
     async def by_password(self, actor: Actor, email: str, password: Secret, browser: Browser) -> SignedIn | Refused:
         """Sign a member in, with a new session; the one that the browser had ends.
@@ -41,22 +41,24 @@ class SigningIn:
         Takes the same work for an address that no member has. Raises TooMany before any of it, and Unavailable.
         """
         key = key_to_look_for(email)
+        strangers: list[tuple[Kind, str]] = [("account", key), ("address", network_of(actor.address))]
+        if not browser.device:
+            self._throttle.refuse_known(strangers)
         row = await self._database.fetch_one(
             "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE email_key = :key", {"key": key}
         )
         member = None if row is None else member_of(row)
         device = device_of(self._vault, browser.device, "" if member is None else member.id)
-        strangers: list[tuple[Kind, str]] = [("account", key), ("address", network_of(actor.address))]
         own: list[tuple[Kind, str]] = [] if device is None else [("device", device)]
-        attempt = self._throttle.begin(own or strangers)
+        attempt = await self._throttle.begin(own or strangers)
         try:
             right = await verify(None if row is None else row["password_hash"], password)
         except Unavailable:
-            self._throttle.succeeded(attempt)  # nothing was tried
+            await self._throttle.succeeded(attempt)  # nothing was tried
             raise
         if not right or row is None or member is None or not self._is_genuine(row):
             return Refused(member)
-        self._throttle.succeeded(attempt, clear=own)
+        await self._throttle.succeeded(attempt, clear=own)
         stronger = await hash_password(password) if needs_rehash(row["password_hash"]) else None
 
         async def strengthen(transaction: AccountTransaction) -> None:
@@ -89,13 +91,14 @@ class SigningIn:
         """Write into the audit log that somebody tried a member's address with a wrong password.
 
         Done after the answer, which would otherwise take longer for an address that is somebody's. Nobody's
-        address makes no row, so that no stranger can fill the disk.
+        address makes no row that stays, so that no stranger can fill the disk.
         """
         member = refused.member
-        if member is None:
-            return
-        event = Event("member.sign_in", "member", member.id, member.email, decision="denied", detail="the password was wrong")
         try:
+            if member is None:
+                await self._throttle.write_in_place_of_a_row()
+                return
+            event = Event("member.sign_in", "member", member.id, member.email, decision="denied", detail="the password was wrong")
             await self._chain.append_and_commit(replace(actor, account_id=member.account_id), event)
         except Unavailable:
             _logger.error("a refused sign-in could not be written into the audit log")
@@ -106,7 +109,7 @@ class SigningIn:
         Raises TooMany after too many wrong ones in this session.
         """
         subject: list[tuple[Kind, str]] = [("session", actor.accessor or actor.id)]
-        attempt = self._throttle.begin(subject)
+        attempt = await self._throttle.begin(subject)
         row = await self._database.account(actor.account_id).fetch_one(
             "SELECT id, account_id, email_key, role, password_hash, mac FROM members WHERE account_id = :account_id AND id = :id",
             {"id": actor.id},
@@ -115,13 +118,13 @@ class SigningIn:
             right = await verify(None if row is None else row["password_hash"], password)
             right = right and row is not None and self._is_genuine(row)
         except Unavailable:
-            self._throttle.succeeded(attempt)  # nothing was tried
+            await self._throttle.succeeded(attempt)  # nothing was tried
             raise
         event = Event("member.confirm_password", "member", actor.id, actor.label)
         if not right:
             await self._chain.append_and_commit(actor, replace(event, decision="denied", detail="the password was wrong"))
             return False
-        self._throttle.succeeded(attempt, clear=subject)
+        await self._throttle.succeeded(attempt, clear=subject)
         async with self._database.account(actor.account_id).transaction() as transaction:
             await self._sessions.confirmed(transaction, actor.accessor or "")
             await self._chain.append(transaction, actor, event)
@@ -141,5 +144,5 @@ class SigningIn:
     def _is_genuine(self, row: Row) -> bool:
         if is_genuine(self._vault, row):
             return True
-        _logger.error("the row of member %s was not written by this program, so nobody signs in with it", row["id"])
+        _logger.error("a member's row was not written by this program, so nobody signs in with it", member=row["id"])
         return False

@@ -4,7 +4,6 @@ Of several processes one writes them, as long as it runs: to a collector one of 
 """
 
 import asyncio
-import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from webapp.chain import AuditChain
 from webapp.clock import MINUTE, Clock
 from webapp.database import Database
 from webapp.errors import Unavailable
+from webapp.log import get_logger
 from webapp.periodic import repeated
 from webapp.vault import Secret, Vault
 
@@ -26,7 +26,7 @@ ROWS = 1000
 LOOK = 1.0
 """Seconds between two looks at the time and at the rows."""
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 
 class Heads:
@@ -73,7 +73,7 @@ class Heads:
                 self.last = head
         except (NotDelivered, Unavailable) as error:
             if not self.problem:  # the first of many: the page shows it as long as it lasts
-                _logger.error("a signed head of the audit log could not be exported: %s", error)
+                _logger.error("a signed head of the audit log could not be exported", error=str(error))
             self.problem = str(error)
         else:
             if self.problem:

@@ -1,15 +1,15 @@
 """Group commit: those who wait are written together, since a sync costs as much for one as for many."""
 
 import asyncio
-import logging
 from bisect import bisect_left
 from collections.abc import Sequence
 
 from webapp.database.engine import MOST_IN_A_BATCH, Done, Engine, Taken, Write
 from webapp.database.rows import Unreachable
 from webapp.errors import Unavailable
+from webapp.log import get_logger
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 _ROUNDS = 4
 
@@ -92,7 +92,7 @@ class GroupCommit:
                 await self._engine.commit(self)
             except Exception as error:
                 told = self._failed(all_of_them=isinstance(error, Unreachable))
-                _logger.error("a batch of %d audited writes could not be committed: %s", len(told), type(error).__name__)
+                _logger.error("a batch of audited writes could not be committed", writes=len(told), error=type(error).__name__)
                 problem = Unavailable(_NOT_NOW)
             else:
                 told = self._of_batch()
@@ -123,7 +123,7 @@ class GroupCommit:
             # Whether it will be committed nobody knows; nothing is released for it.
             told, self._taken = [*self._taken, *told], []
         if told:
-            _logger.error("%d audited writes were not committed in %g seconds", len(told), longest)
+            _logger.error("audited writes were not committed in time", writes=len(told), seconds=longest)
         for _, done in told:
             _tell(done, Unavailable(_NOT_NOW))
         idle = self._flusher is None or self._flusher.done()

@@ -1,7 +1,6 @@
 """One held connection of `databases` to PostgreSQL, used by one task at a time."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
@@ -16,8 +15,9 @@ from webapp.database.postgresql import STATEMENT_SECONDS, bound
 from webapp.database.rows import Row, Unreachable, Values
 from webapp.database.writer import Writer
 from webapp.errors import ConfigurationError
+from webapp.log import get_logger
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ class PostgresqlConnection:
         except Exception as error:
             if postgresql.is_lost(error) and not self.lost:
                 self.lost, self.hung = True, isinstance(error, TimeoutError)
-                _logger.warning("a connection to PostgreSQL was lost: %s", type(error).__name__)
+                _logger.warning("a connection to PostgreSQL was lost", error=type(error).__name__)
             problem = postgresql.translated(error)
         # Raised out here: the engine's exception quotes bound values.
         raise problem

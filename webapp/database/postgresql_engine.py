@@ -6,7 +6,6 @@ statements says itself on what it depends, and what it hands over is compared wi
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -21,8 +20,9 @@ from webapp.database.postgresql_reads import NotRead, Reads
 from webapp.database.reach import Reach
 from webapp.database.rows import Row, Unreachable, Values
 from webapp.database.transaction import Transaction
+from webapp.log import get_logger
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -255,4 +255,4 @@ async def _roll_back(connection: PostgresqlConnection) -> None:
     except Exception as error:
         connection.lost = True
         connection.discard()
-        _logger.warning("a rollback failed: %s", type(error).__name__)
+        _logger.warning("a rollback failed", error=type(error).__name__)

@@ -5,14 +5,14 @@ they keep work from being done twice; what must not be done twice is refused by 
 """
 
 import asyncio
-import logging
 from contextlib import suppress
 
 from webapp.database import postgresql
 from webapp.database.postgresql_connection import PostgresqlConnection
 from webapp.errors import ConfigurationError, Unavailable
+from webapp.log import get_logger
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 _TAKE = f"SELECT pg_try_advisory_lock({postgresql.NAME}, :number) AS taken"
 _LET_GO = f"SELECT pg_advisory_unlock({postgresql.NAME}, :number)"
@@ -45,13 +45,13 @@ class Names:
             except Exception as error:
                 # Whether it is held still, nobody knows: it is not when the connection is closed.
                 self._connection.lost = True
-                _logger.warning("a lock could not be let go of: %s", type(error).__name__)
+                _logger.warning("a lock could not be let go of", error=type(error).__name__)
 
     async def _open(self) -> None:
         try:
             await self._connection.open()
         except ConfigurationError as error:  # it was right when the program began
-            _logger.error("PostgreSQL cannot be reached: %s", error)
+            _logger.error("PostgreSQL cannot be reached", error=str(error))
             raise Unavailable("The store cannot be reached just now. Try again.") from None
         self._held.clear()
         self._opened += 1

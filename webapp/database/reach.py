@@ -1,13 +1,13 @@
 """Whether a server is reached: who finds it gone tries again, and not all the time."""
 
 import asyncio
-import logging
 import random
 
 from webapp.database.postgresql_connection import PostgresqlConnection
 from webapp.database.rows import Unreachable
+from webapp.log import get_logger
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 FIRST, MOST = 0.05, 1.0
 """Seconds between two tries to connect: after the first failure, doubled with each, and at the most."""
@@ -40,7 +40,7 @@ class Reach:
             raise
         except Exception as error:
             if not self._failures:
-                _logger.error("PostgreSQL cannot be reached: %s", error)
+                _logger.error("PostgreSQL cannot be reached", error=str(error))
             self._failed(loop.time())
             raise Unreachable from None
         if self._failures:

@@ -5,7 +5,6 @@ task's acknowledged row vanished with a page's rollback. So whoever writes holds
 """
 
 import asyncio
-import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,8 +18,9 @@ from webapp.database.rows import Row, Values
 from webapp.database.sqlite_connection import HeldConnection
 from webapp.database.transaction import Transaction
 from webapp.database.writer import Writer
+from webapp.log import get_logger
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 READERS = 4
 
@@ -177,7 +177,7 @@ class SqliteEngine:
             try:
                 await doubtful.close()
             except Exception as error:
-                _logger.warning("the old connection could not be closed: %s", type(error).__name__)
+                _logger.warning("the old connection could not be closed", error=type(error).__name__)
         if self._writer is None:
             connection = self._connect()
             await connection.open()
@@ -189,7 +189,7 @@ class SqliteEngine:
         try:
             await connection.execute("ROLLBACK")
         except Exception as error:
-            _logger.warning("a rollback failed: %s", type(error).__name__)
+            _logger.warning("a rollback failed", error=type(error).__name__)
         else:
             self._in_doubt = False
 

@@ -5,7 +5,6 @@ of writes; when a whole rack comes back, only after the rush. So a server that i
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
@@ -13,6 +12,7 @@ from itertools import islice
 from webapp.clock import MINUTE
 from webapp.database import Batch, Database
 from webapp.errors import Unavailable
+from webapp.log import get_logger
 from webapp.provisioning.intended import Intended
 from webapp.provisioning.kept_rows import Known
 
@@ -40,7 +40,7 @@ _USED = (
     " WHERE registry_credential_id = :id AND (last_used_at IS NULL OR last_used_at < :at)"
 )
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 Notes = dict[str, int]
 """When (Unix milliseconds), by the record's id."""

@@ -74,7 +74,7 @@ def hand_over_directly(asked: Asked, parts: Parts) -> None:
         except Exception as failed:  # foreseen or not: there are words for it there, and a line in the log
             asked.fall_back(failed)
         else:
-            asked.answer(body, name=b"provision-id", value=handed.id.encode())
+            asked.answer(body, name=b"provision-id", value=handed.id.encode(), accessor=token.accessor)
 
     parts.provisions.queue(token, hand_over.decide, done)
 

@@ -3,24 +3,26 @@
 Outermost of our middleware, so that no answer, not even of an error nobody foresaw, leaves without them.
 """
 
-import logging
 import os
 import random
+import re
 import time
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from webapp.actor import Actor
 from webapp.errors import AppError
-from webapp.log import log_request
+from webapp.log import get_logger, log_request
 from webapp.settings import Settings
 from webapp.web.error_pages import error_answer, on_app_error
 from webapp.web.forms import MOST_BODY
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
@@ -43,6 +45,10 @@ _MOST_PROXIES = 32
 """Addresses of X-Forwarded-For that are looked at."""
 
 Header = tuple[bytes, bytes]
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+_GOOD_ID = re.compile(rb"(?!.*rc_)[A-Za-z0-9._-]{8,64}").fullmatch
+"""What may be an id that comes from outside; but nothing that could be one of our tokens, which the log would withhold."""
 
 
 _chance = random.Random()  # noqa: S311  seeded by the system; an id of a request is no secret, and the system is slow to ask
@@ -52,6 +58,15 @@ os.register_at_fork(after_in_child=_chance.seed)  # or processes that were one w
 def new_request_id() -> str:
     """What tells this request from all others: 16 hexadecimal digits."""
     return f"{_chance.getrandbits(64):016x}"
+
+
+def request_id_of(scope: Scope, trusted: Networks) -> str:
+    """The request's id: a new one, or the one that a trusted proxy says, so that its log and ours can be laid side by side."""
+    if trusted:
+        said = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        if len(said) == 1 and _GOOD_ID(said[0]) and _is_in(_address(scope["client"][0] if scope.get("client") else ""), trusted):
+            return str(said[0].decode("ascii"))
+    return new_request_id()
 
 
 def always(settings: Settings) -> list[Header]:
@@ -79,7 +94,7 @@ class Answers:
             return
         started = time.perf_counter()
         state = scope.setdefault("state", {})
-        request_id = state["request_id"] = state.get("request_id") or new_request_id()
+        request_id = state["request_id"] = state.get("request_id") or request_id_of(scope, self._trusted)
         state["address"] = client_address(scope, self._trusted)
         _without_escapes(scope["headers"])
         status = 0
@@ -104,15 +119,16 @@ class Answers:
             else:
                 await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
-            _logger.info("request %s was given up by its client before all of it was here", request_id)
+            _logger.info("a request was given up by its client before all of it was here", request_id=request_id)
         except Exception:
-            _logger.exception("request %s failed", request_id)
+            _logger.exception("a request failed", request_id=request_id)
             if status:
                 raise
-            detail = f"This is a fault of the program and not of what you did. Nothing was saved. The log has it as request {request_id}."
+            detail = "This is a fault of the program and not of what you did. Nothing was saved. The log has more about this request."
             await error_answer(Request(scope), 500, "internal", "Something went wrong", detail)(scope, receive, send_with_headers)
         finally:
-            log_request(scope["method"], scope["path"], status, time.perf_counter() - started, request_id)
+            seconds = time.perf_counter() - started
+            log_request(scope["method"], scope["path"], status, seconds, request_id, state["address"], *_who(state))
 
     def _complete(self, scope: Scope, headers: Iterable[Header], request_id: str, status: int) -> list[Header]:
         kept = [header for header in headers if header[0] not in self._ours]
@@ -123,6 +139,14 @@ class Answers:
         else:
             caching = b"no-cache"
         return [*kept, *self._always, (b"x-request-id", request_id.encode()), (b"cache-control", caching)]
+
+
+def _who(state: Mapping[str, Any]) -> tuple[str, str]:
+    """The kind and the accessor of who asked, as far as the routes have found it out."""
+    if (member := state.get("principal")) is not None:
+        return "member", member.session_accessor
+    bearer: Actor | None = state.get("bearer")
+    return ("", "") if bearer is None else (bearer.kind, bearer.accessor or "")
 
 
 async def _serve_bare(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,7 +175,7 @@ def _declared_length(scope: Scope) -> int:
     return int(length) if length.isdigit() else 0
 
 
-def client_address(scope: Scope, trusted: tuple[IPv4Network | IPv6Network, ...]) -> str | None:
+def client_address(scope: Scope, trusted: Networks) -> str | None:
     """The caller's IP address: the peer's, or, behind trusted proxies, the last address that none of them is.
 
     What is no address, or comes after more proxies than anybody has, is nobody's word: then it is the peer's.
@@ -190,5 +214,5 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return None if parsed.scope_id else parsed.ipv4_mapped or parsed
 
 
-def _is_in(address: IPv4Address | IPv6Address | None, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+def _is_in(address: IPv4Address | IPv6Address | None, networks: Networks) -> bool:
     return address is not None and any(address in network for network in networks)

@@ -6,7 +6,6 @@ beyond 20 a minute an address.
 """
 
 import asyncio
-import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
@@ -14,9 +13,10 @@ from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import MINUTE, Clock
 from webapp.errors import TooMany, Unavailable
+from webapp.log import get_logger
 from webapp.network import network_of
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 MOST_UNKNOWN = 20
 """Unknown tokens a minute and address."""
@@ -80,8 +80,9 @@ class Denials:
             if len(self._addresses) > MOST_ADDRESSES:
                 self._addresses.popitem(last=False)
             _logger.warning(
-                "an unknown token was refused; further ones from this address are counted for a minute (%d so far in all)",
-                self.unknown_total,
+                "an unknown token was refused; further ones from this address are counted for a minute",
+                address=key,
+                in_all=self.unknown_total,
             )
         window.count += 1
         if window.count > MOST_UNKNOWN:
@@ -108,4 +109,4 @@ class Denials:
         try:
             await self._chain.append_and_commit(repeats.actor, summary)
         except Exception as error:
-            _logger.error("a summary of refusals could not be written: %s", type(error).__name__)
+            _logger.error("a summary of refusals could not be written", error=type(error).__name__)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from webapp.log import log_request
 from webapp.settings import Settings
-from webapp.web.answers import always, client_address, new_request_id
+from webapp.web.answers import always, client_address, new_request_id, request_id_of
 
 
 class Answerable(Protocol):
@@ -30,23 +30,24 @@ class Asked:
 
     __slots__ = ("_head", "_request", "_started", "address", "request_id", "scope")
 
-    def __init__(self, request: Answerable, head: bytes, address: str | None) -> None:
+    def __init__(self, request: Answerable, head: bytes, address: str | None, request_id: str) -> None:
         self._started = time.perf_counter()
         self._request, self._head = request, head
         self.scope = request.scope
         self.address = address
-        self.request_id = new_request_id()
+        self.request_id = request_id
 
     @property
     def waited(self) -> float:
         """Seconds since it came."""
         return time.perf_counter() - self._started
 
-    def answer(self, body: bytes, *, name: bytes, value: bytes) -> None:
-        """Answer with a JSON document and one header of its own."""
+    def answer(self, body: bytes, *, name: bytes, value: bytes, accessor: str) -> None:
+        """Answer an agent, whose token has this accessor, with a JSON document and one header of its own."""
         own = b"content-length: %d\r\nx-request-id: %b\r\n%b: %b\r\n" % (len(body), self.request_id.encode(), name, value)
         self._request.answer(self._head + own, body)
-        log_request("GET", self.scope["path"], 200, time.perf_counter() - self._started, self.request_id)
+        seconds = time.perf_counter() - self._started
+        log_request("GET", self.scope["path"], 200, seconds, self.request_id, self.address, "agent", accessor)
 
     def fall_back(self, failed: Exception | None = None) -> None:
         """Let the application answer; with what has `failed`, when it must not begin anew."""
@@ -60,4 +61,6 @@ def directly(answer: Callable[[Asked], None], settings: Settings) -> Callable[[A
     headers = [*always(settings), (b"cache-control", b"no-store"), (b"content-type", b"application/json")]
     head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in headers)
     trusted = settings.trusted_proxies
-    return lambda request: answer(Asked(request, head, client_address(request.scope, trusted)))
+    if not trusted:
+        return lambda request: answer(Asked(request, head, client_address(request.scope, ()), new_request_id()))
+    return lambda request: answer(Asked(request, head, client_address(request.scope, trusted), request_id_of(request.scope, trusted)))

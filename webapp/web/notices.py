@@ -52,6 +52,16 @@ NOTICES = {
     "passkey-renamed": "Passkey renamed.",
     "passkey-removed": "Passkey removed. It signs nobody in any more.",
     "settings-saved": "Settings saved.",
+    "confirmed": "Confirmed. You are not asked again for 5 minutes.",
+    "identity-linked": "Linked. You can sign in that way from now on.",
+    "identity-unlinked": "Unlinked.",
+    "role-changed": "Role changed. It counts from the member's next request on.",
+    "member-removed": "Member removed. Their sessions and tokens have ended.",
+    "invitation-revoked": "Invitation revoked. Its link no longer works.",
+    "joined": "Welcome. You are a member now.",
+    "left": "You have left the account. Your sessions and tokens have ended.",
+    "password-changed": "Password changed. Your other sessions have ended.",
+    "password-set": "Password set. Your other sessions have ended.",
     "signed-out": "You are signed out.",
 }
 """Code to sentence."""

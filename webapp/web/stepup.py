@@ -1,12 +1,14 @@
 """Asking again who somebody is before an act that hands out keys."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from webapp.clock import MINUTE
 from webapp.web.forms import Form
 from webapp.web.principal import Principal, actor, principal
+from webapp.web.sessions import HOME, local_path
 
 FRESH = 5 * MINUTE
 
@@ -15,13 +17,14 @@ FRESH = 5 * MINUTE
 class StepUp:
     """Whether a form has to ask again, and the ways in which this member can answer.
 
-    `provider` is the name of the issuer that the member signs in with; empty for none.
+    `provider` is the name of the issuer that the member signs in with; empty for none. `back` is the page to come back to from there.
     """
 
     needed: bool
     password: bool
     passkey: bool
     provider: str = ""
+    back: str = ""
 
 
 def is_fresh(member: Principal, now: int) -> bool:
@@ -33,7 +36,21 @@ def step_up(request: Request, *, needed: bool = True) -> StepUp:
     """How the form of this request asks again; not at all for an act that is not `needed` to be asked for."""
     member = principal(request)
     asks = needed and not is_fresh(member, request.app.state.clock())
-    return StepUp(asks, member.has_password, member.has_passkey and request.app.state.settings.passkey_domain is not None)
+    settings = request.app.state.settings
+    provider = settings.oidc.name if settings.oidc is not None and member.has_identity else ""
+    passkey = member.has_passkey and settings.passkey_domain is not None
+    return StepUp(asks, member.has_password, passkey, provider, _back(request) if asks and provider else "")
+
+
+def _back(request: Request) -> str:
+    """The page with the form: the address itself, or, where a form was just sent to it, the one that it was sent from."""
+    if request.method == "GET":
+        return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    try:
+        sent_from = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return HOME
+    return local_path(sent_from.path + (f"?{sent_from.query}" if sent_from.query else "")) or HOME
 
 
 async def confirm(request: Request, form: Form) -> dict[str, str]:
