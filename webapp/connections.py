@@ -7,7 +7,6 @@ There is no limit by address: an office, a rack behind NAT and a proxy are one a
 longest, and they are whoever holds connections without using them.
 """
 
-import logging
 import resource
 import sys
 from asyncio import Transport
@@ -19,7 +18,9 @@ from typing import Any, Protocol, cast
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
-_logger = logging.getLogger(__name__)
+from webapp.log import get_logger
+
+_logger = get_logger(__name__)
 
 HANDSHAKE_SECONDS = 10.0
 """For a TLS handshake."""
@@ -211,10 +212,8 @@ class OpenConnections(ServerState):
         if unread > MOST_UNREAD:
             self._give_up_longest(unread, MOST_UNREAD, {Wait.READER}, lambda each: each.transport.get_write_buffer_size())
         if self._shed or self._refused or self._given_up:
-            _logger.warning(
-                "there was no room: %d waiting connections were closed, %d new ones refused, %d half-sent or unread ones given up",
-                *(self._shed, self._refused, self._given_up),
-            )
+            facts = {"closed": self._shed, "refused": self._refused, "given_up": self._given_up}
+            _logger.warning("there was no room for all connections: some that waited were closed", **facts)
             self._shed = self._refused = self._given_up = 0
 
     def has_room_for(self, newcomer: Connection) -> bool:

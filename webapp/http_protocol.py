@@ -6,7 +6,6 @@ GET is handed to a function. Whatever is unusual about a request takes the usual
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +16,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from webapp.connections import NO_ROOM, OpenConnections, Seen, short_answer
 from webapp.http_cycles import Direct, DirectRequest, WayOut
+from webapp.log import get_logger
 
-_logger = logging.getLogger(__name__)
+_logger = get_logger(__name__)
 
 MOST_HEAD = 32 * 1024
 """Bytes of a request's head, beyond what came in the read in which it began."""
@@ -208,7 +208,7 @@ class HttpProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self.transport.write(answer)
         self.transport.close()
-        _logger.info("a connection was closed: %s", answer[9:12].decode())
+        _logger.info("a connection was closed", status=int(answer[9:12]))
 
     def _hold(self, size: int) -> None:
         self.holds += size

@@ -73,7 +73,9 @@ class Story:
         async with httpx2.AsyncClient(base_url=self._server.url, headers={"Sec-Fetch-Site": "same-origin"}, timeout=60) as client:
             answer = await client.post("/login", data={"email": EMAIL, "password": PASSWORD})
             assert answer.status_code == 303, answer.status_code
+            alone = self._sockets()
             self._readers.start(self._server.url)
+            await self._wait(lambda sockets: sockets >= alone + self._tokens, 30)
             loading = [asyncio.create_task(self._load(client, number)) for number in range(loaders)]
             await asyncio.sleep(min(quiet, 2.0))  # the first answers of a server are slow ones
             self._readers.into, self._into = told.quiet_hand_overs, told.quiet_pages
