@@ -42,8 +42,10 @@ FOUNDATION = {
 WEB = {"web"}
 SLICES = {"accounts", "agents", "audit", "credentials", "encryption", "images", "provisioning", "secrets"}
 TOP = {
-    *("__main__", "app", "audit_commands", "backup", "check", "cli", "command", "commands", "control", "copy_command", "first_start"),
+    *("__main__", "app", "audit_commands", "backup", "check", "cli", "command", "commands", "connections", "control", "copy_command"),
     *(
+        "first_start",
+        "http_cycles",
         "http_protocol",
         "keyring_watch",
         "listening",

@@ -12,8 +12,10 @@ from functools import partial
 
 import uvicorn
 import uvloop
+from uvicorn.config import STARTUP_FAILURE
 
 from webapp.app import create_app
+from webapp.connections import HANDSHAKE_SECONDS, OpenConnections, room_for_connections
 from webapp.control import control_socket, store_here
 from webapp.errors import ConfigurationError
 from webapp.http_protocol import HttpProtocol
@@ -25,7 +27,7 @@ from webapp.store import Store
 from webapp.vault.hygiene import forbid_core_dumps
 
 _SHUTDOWN_SECONDS = 5
-_KEEP_ALIVE_SECONDS = 65  # longer than a proxy in front waits, so that it is the proxy that lets go first
+_TICKS = 10  # of uvicorn's, which are a tenth of a second
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -55,18 +57,43 @@ def _run(settings: Settings, tls: ssl.SSLContext | None, sockets: list[socket.so
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it listens, and whose signals are handled here: its own end the process with the signal."""
+    """uvicorn's server, which says when it listens, and looks at its connections once a second.
 
-    def __init__(self, config: uvicorn.Config, when_listening: Callable[[], None]) -> None:
+    Its signals are handled here: uvicorn's own end the process with the signal.
+    """
+
+    def __init__(self, config: uvicorn.Config, when_listening: Callable[[], None], most_open: int) -> None:
         super().__init__(config)
+        self.server_state: OpenConnections = OpenConnections(most_open, asyncio.get_running_loop().time())
         self._when_listening = when_listening
 
     def capture_signals(self) -> nullcontext[None]:  # type: ignore[override]
         return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """As uvicorn does it for sockets that are bound, with a limit on the time of a TLS handshake besides."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        loop, config = asyncio.get_running_loop(), self.config
+        seconds = None if config.ssl is None else HANDSHAKE_SECONDS
+        self.servers = [
+            await loop.create_server(
+                lambda: HttpProtocol(config, self.server_state, self.lifespan.state, loop),
+                sock=each,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=seconds,
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
         self._when_listening()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            self.server_state.sweep(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
 
 async def _serve(settings: Settings, tls: ssl.SSLContext | None, sockets: list[socket.socket], parent: Parent | None) -> None:
@@ -78,7 +105,8 @@ async def _serve(settings: Settings, tls: ssl.SSLContext | None, sockets: list[s
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 20)
-            server = _Server(_config(settings, store, tls), partial(_print if parent is None else parent.ready, text))
+            most_open = room_for_connections()
+            server = _Server(_config(settings, store, tls), partial(_print if parent is None else parent.ready, text), most_open)
             stopped(server)
             try:
                 await server.serve(sockets=sockets)
@@ -98,7 +126,6 @@ def _config(settings: Settings, store: Store, tls: ssl.SSLContext | None) -> uvi
         proxy_headers=False,  # `web/answers.py` has its own rule for them
         server_header=False,
         date_header=True,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     config.load()

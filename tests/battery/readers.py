@@ -26,6 +26,11 @@ class Readers:
         """All of them ask the server at this address, until they are stopped or it dies."""
         self._tasks = [asyncio.create_task(self._ask(url, token)) for token in self._tokens]
 
+    @property
+    def asking(self) -> int:
+        """How many still ask: one whose connection has ended does not."""
+        return sum(not task.done() for task in self._tasks)
+
     async def stop(self) -> None:
         """No more of it. What is under way when a server is killed is neither read nor failed."""
         for task in self._tasks:

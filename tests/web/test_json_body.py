@@ -7,7 +7,9 @@ import pytest
 
 from tests.personas import House
 from tests.stories import program
+from webapp.errors import TooLarge
 from webapp.web.forms import MOST_BODY, MOST_PART
+from webapp.web.json_body import form_of
 
 pytestmark = pytest.mark.anyio
 
@@ -104,3 +106,9 @@ async def test_a_key_that_is_none_is_refused(client: httpx2.AsyncClient, key: st
     answer = await client.post(CREDENTIALS, json=GOOD, headers={"Idempotency-Key": key})
     assert answer.status_code == 422
     assert answer.json()["errors"][""].startswith("Idempotency-Key: at most 255 printable ASCII characters")
+
+
+def test_an_object_has_no_more_names_than_a_form_has_fields() -> None:
+    """Each of them would have its sentence in the answer."""
+    with pytest.raises(TooLarge, match="41 names"):
+        form_of({f"n{number}": "" for number in range(41)}, texts=("name",))

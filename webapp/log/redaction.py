@@ -9,7 +9,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 _WITHHELD = "[withheld]"
 
-_SECRET_NAME = r"[A-Za-z_.-]*(?:token|password|passwd|passphrase|secret|private_key|session|_auth|service_account_key)"  # noqa: S105  a pattern
+# The beginning of a name has a limit, or the time for a text like `a-a-a-…` would be the square of its length.
+_SECRET_NAME = r"[A-Za-z_.-]{0,64}(?:token|password|passwd|passphrase|secret|private_key|session|_auth|service_account_key)"  # noqa: S105  a pattern
 
 _REDACTIONS = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), _WITHHELD),
@@ -24,7 +25,7 @@ _REDACTIONS = (
     # `name=value`, in a query or as Python shows an object.
     (re.compile(rf"(?i)\b({_SECRET_NAME})=(?!=)(?:b?(['\"])(?:\\.|(?!\2).)*\2|[^&;\s'\"]+)"), rf"\1={_WITHHELD}"),
     (re.compile(rf"(?i)(['\"]{_SECRET_NAME}['\"]\s*[:,]\s*)b?(['\"])(?:\\.|(?!\2).)*\2"), rf"\1{_WITHHELD}"),
-    (re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:'\"]*:)[^\s/@'\"]+@"), rf"\1{_WITHHELD}@"),
+    (re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s/@:'\"]*:)[^\s/@'\"]+@"), rf"\1{_WITHHELD}@"),
 )
 
 _NAME = re.compile(rf"(?i)(?:{_SECRET_NAME}|(?:proxy-)?authorization|(?:set-)?cookie)s?")

@@ -5,10 +5,12 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import Request
 
 from webapp.errors import Invalid, TooLarge
-from webapp.web.forms import MOST_PART, Form
+from webapp.web.forms import MOST_BODY, MOST_FIELDS, MOST_PART, Form
 from webapp.web.principal import actor
 
 _LONGEST_KEY = 255
@@ -19,10 +21,17 @@ class _Twice(ValueError):
 
 
 async def read_json(request: Request) -> Mapping[str, Any]:
-    """The body as a JSON object. Raises Invalid, which never quotes the body."""
+    """The body as a JSON object. Raises TooLarge beyond the route's limit, and Invalid, which never quotes the body."""
+    try:
+        read = await request.body()
+    except HTTPException as error:
+        if error.status_code != 413:
+            raise
+        limit = request.scope.get(MAX_BODY_SIZE_SCOPE_KEY, MOST_BODY) // 1024
+        raise TooLarge(f"The request is beyond the limit of {limit} KiB, so it was not read.") from None
     sentence = "The body is not JSON. Send one JSON object in UTF-8."
     try:
-        body = json.loads((await request.body()).decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number)
+        body = json.loads(read.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number)
     except _Twice:
         sentence = "The body has a name twice in one object. Send every name once."
     except (ValueError, RecursionError):
@@ -91,6 +100,8 @@ def form_of(
     `texts` are its fields of text, `ticks` its boxes to tick; `others` are names that it may have and that the form has not. Null is a
     field that is left out. Raises Invalid by field, also for a name that there is not, and TooLarge.
     """
+    if len(body) > MOST_FIELDS:
+        raise TooLarge(f"The object has {len(body)} names. Send at most {MOST_FIELDS}.")
     errors, read = dict[str, str](), dict[str, str]()
     for name, value in body.items():
         if name in others:
