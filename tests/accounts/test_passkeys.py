@@ -151,7 +151,8 @@ async def test_a_link_to_an_issuer_of_before_is_no_way_in(house: House, alice: h
     await add(alice, laptop)
     await without_password(house, house.alice)
     await house.tamper(
-        "INSERT INTO identities (id, account_id, member_id, issuer, subject, mac, created_at) VALUES ('i', :a, :m, 'https://old', 's', :x, 1)",
+        "INSERT INTO identities (id, account_id, member_id, issuer, subject, mac, created_at)"
+        " VALUES ('i', :a, :m, 'https://old', 's', :x, 1)",
         a=house.alice.account_id, m=house.alice.member_id, x=b"x",
     )  # fmt: skip
     assert (await remove(alice)).status_code == 409
