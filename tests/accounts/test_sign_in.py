@@ -10,8 +10,12 @@ from tests.engines import on_sqlite
 from tests.personas import PASSWORD, House
 from webapp.accounts import signing_in
 from webapp.accounts.member import member_mac
+from webapp.accounts.password import verify
 from webapp.clock import DAY, HOUR, MINUTE, SECOND
+from webapp.command import DONE, Command
+from webapp.commands import execute
 from webapp.settings import Settings
+from webapp.vault import Secret
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +48,24 @@ async def test_a_member_signs_in_and_out(house: House, stranger: httpx2.AsyncCli
     thief = await house.client(session)
     assert (await thief.get("/images")).status_code == 303, "the session has ended, not only its cookie"
     assert [row["action"] for row in await house.audit()] == ["member.sign_in", "member.sign_out"]
+
+
+@pytest.mark.parametrize("change", ["reset", "removed"])
+async def test_what_ends_sessions_ends_one_that_is_just_beginning(
+    house: House, stranger: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    async def slowly(stored: str | None, password: Secret) -> bool:
+        right = await verify(stored, password)
+        if change == "reset":
+            command = Command("reset-password", {"email": "bob@example.com"}, Secret(b"another horse battery staple"))
+            assert (await execute(house.store, command, 0)).exit == DONE
+        else:
+            await house.store.team.remove(house.alice.actor, house.bob.member_id, revoke_bootstrap_tokens=False)
+        return right
+
+    monkeypatch.setattr(signing_in, "verify", slowly)
+    answer = await sign_in(stranger, "bob@example.com")
+    assert (answer.status_code, "session" in stranger.cookies) == (422, False)
 
 
 async def test_signing_out_without_a_session_is_no_error(stranger: httpx2.AsyncClient) -> None:

@@ -22,7 +22,13 @@ from webapp.vault import Secret, Vault
 Within = Callable[[AccountTransaction], Awaitable[None]]
 """What is to become true together with a session, or not at all."""
 
+_WHOLE = "SELECT id, account_id, email_key, role, password_hash, mac FROM members WHERE account_id = :account_id AND id = :id"
+
 _logger = get_logger(__name__)
+
+
+class _Changed(Exception):
+    """The password was changed, or its member removed, while it was verified: what ends sessions ends this one, too."""
 
 
 class SigningIn:
@@ -61,16 +67,18 @@ class SigningIn:
         await self._throttle.succeeded(attempt, clear=own)
         stronger = await hash_password(password) if needs_rehash(row["password_hash"]) else None
 
-        async def strengthen(transaction: AccountTransaction) -> None:
+        async def still_right(transaction: AccountTransaction) -> None:
+            stored = await transaction.fetch_one(_WHOLE, {"id": member.id})
+            if stored is None or stored["password_hash"] != row["password_hash"] or not self._is_genuine(stored):
+                raise _Changed
             if stronger is not None:
-                mac = member_mac(self._vault, {**row, "password_hash": stronger})
-                await transaction.execute(
-                    "UPDATE members SET password_hash = :new, mac = :mac"
-                    " WHERE account_id = :account_id AND id = :id AND password_hash = :old",
-                    {"new": stronger, "mac": mac, "id": member.id, "old": row["password_hash"]},
-                )
+                mac = member_mac(self._vault, {**stored, "password_hash": stronger})
+                await transaction.update("members", member.id, {"password_hash": stronger, "mac": mac})
 
-        return await self.begin(actor, member, browser, "password", within=strengthen)
+        try:
+            return await self.begin(actor, member, browser, "password", within=still_right)
+        except _Changed:
+            return Refused(member)
 
     async def begin(
         self, actor: Actor, member: Member, browser: Browser, method: Method, detail: str | None = None, *, within: Within | None = None
@@ -110,10 +118,7 @@ class SigningIn:
         """
         subject: list[tuple[Kind, str]] = [("session", actor.accessor or actor.id)]
         attempt = await self._throttle.begin(subject)
-        row = await self._database.account(actor.account_id).fetch_one(
-            "SELECT id, account_id, email_key, role, password_hash, mac FROM members WHERE account_id = :account_id AND id = :id",
-            {"id": actor.id},
-        )
+        row = await self._database.account(actor.account_id).fetch_one(_WHOLE, {"id": actor.id})
         try:
             right = await verify(None if row is None else row["password_hash"], password)
             right = right and row is not None and self._is_genuine(row)
