@@ -35,9 +35,7 @@ class Callers:
         """Send a request from an address that nobody has asked from: strangers may ask so and so often."""
         self._address += 1
         transport = httpx2.ASGITransport(app=self.house.app, client=(f"10.{self._address >> 8}.{self._address & 255}.7", 4242))
-        async with httpx2.AsyncClient(
-            transport=transport, base_url=self.house.settings.public_url, headers={"Sec-Fetch-Site": "same-origin"}
-        ) as client:
+        async with httpx2.AsyncClient(transport=transport, base_url=self.house.settings.public_url) as client:
             return await client.request(method, address, headers=headers, **more)
 
     async def _session(self, persona: Persona) -> str:

@@ -15,6 +15,12 @@ pytestmark = pytest.mark.anyio
 ENGINES = ("sqlite",)  # who may do what; the pages' own tests ask the database on both
 
 REFUSED = "lufn"
+FROM_ELSEWHERE: list[dict[str, str]] = [
+    *({"Sec-Fetch-Site": site} for site in ("cross-site", "same-site", "none")),
+    *({"Origin": origin} for origin in ("https://evil.example", "http://localhost:8000", "null")),
+    {},
+]
+"""What tells that a request is not from a page of ours, of browsers that say so and of those that do not."""
 ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
 
 
@@ -40,11 +46,12 @@ def letter_of(answer: httpx2.Response) -> str:
     return "o" if status < 400 else named.get(status, str(status))
 
 
-async def ask(callers: Callers, line: Line, headers: dict[str, str], ids: dict[str, str]) -> str:
+async def ask(callers: Callers, line: Line, headers: dict[str, str], ids: dict[str, str], *, from_our_page: bool = True) -> str:
     """What the line's route answers, as a letter; the address and the form are about the records with these ids."""
     body = {name: value.format(**ids) for name, value in (BODIES.get(line.key) or JSON_BODIES.get(line.key) or {}).items()}
     more: dict[str, object] = {} if not line.may_change else {"json": body} if line.key in JSON_BODIES else {"data": body}
-    return letter_of(await callers.ask(line.method, line.address.format(**ids), headers, **more))
+    site = {"Sec-Fetch-Site": "same-origin"} if from_our_page else {}
+    return letter_of(await callers.ask(line.method, line.address.format(**ids), {**site, **headers}, **more))
 
 
 async def surprises(callers: Callers, records: Records, line: Line) -> list[str]:
@@ -124,11 +131,33 @@ async def test_a_method_that_a_route_has_not_does_nothing(house: House) -> None:
         for method in ALL_METHODS:
             if method in methods or (method == "HEAD" and "GET" in methods):
                 continue
-            status = (await callers.ask(method, address, headers["admin"])).status_code
+            status = (await callers.ask(method, address, {"Sec-Fetch-Site": "same-origin", **headers["admin"]})).status_code
             if status not in {401, 404, 405}:
                 found.append(f"{method} {path} answers {status}")
     assert found == []
     assert await state(house) == before
+
+
+async def test_no_line_that_changes_something_takes_a_request_of_another_site(house: House) -> None:
+    callers, alice = await everybody(house)
+    records = Records(house, alice, callers.tokens["agent"])
+    unsafe = [line for line in lines() if line.may_change and not line.path.startswith("/api/")]  # the API reads no cookie
+    for line in unsafe:
+        await records.standing((*line.records, *named_in_body(line)))
+    cookie = (await callers.headers())["admin"]
+    before, log, found = await state(house), await house.audit(), []
+    for line in unsafe:
+        standing = await records.standing((*line.records, *named_in_body(line)))
+        for headers in FROM_ELSEWHERE:
+            got = await ask(callers, line, {**cookie, **headers}, standing, from_our_page=False)
+            if got != "f":
+                found.append(f"{line.key} answers {got} to a request with {headers}")
+    assert found == []
+    assert await state(house) == before
+    assert await house.audit() == log
+    by_origin = {**cookie, "Origin": house.settings.public_url}
+    ours = await ask(callers, lines("POST /secrets ooooo oooo oooooo")[0], by_origin, {"number": "7"}, from_our_page=False)
+    assert ours == "o", "an Origin of ours is enough"
 
 
 async def test_the_matrix_notices_what_is_otherwise(house: House) -> None:
