@@ -35,7 +35,7 @@ class Records:
         found = {"number": str(self._number)}
         for name in names:
             if name not in found:
-                found[name] = await _MAKERS[name](self)
+                found[name] = await MAKERS[name](self)
         return found
 
     async def post(self, address: str, **form: str) -> httpx2.Response:
@@ -109,6 +109,7 @@ class Records:
         return answer.headers["provision-id"]
 
 
-_MAKERS: dict[str, Callable[[Records], Awaitable[str]]] = {
+MAKERS: dict[str, Callable[[Records], Awaitable[str]]] = {
     name: maker for name, maker in vars(Records).items() if not name.startswith("_") and name not in {"standing", "fresh", "post", "id_of"}
 }
+"""How a record of each name is made."""
