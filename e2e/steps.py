@@ -146,6 +146,19 @@ def make_bootstrap_token(page: Page) -> str:
     return token
 
 
+def make_api_token(page: Page, name: str, role: str) -> str:
+    """Make an API token and read it from the page, the one time that it is shown."""
+    page.goto("/settings/api-tokens")
+    page.get_by_role("link", name="New API token").first.click()
+    expect(page.get_by_role("heading", name="New API token")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Role", exact=True).select_option(role)
+    save(page)
+    token = page.get_by_role("textbox", name="API token").input_value()
+    assert token.startswith("rc_p_")
+    return token
+
+
 def enroll(server: Served, token: str, name: str, state: Path) -> None:
     """Enrol an agent with the command line, as on its machine."""
     done = ask_to_enroll(server, token, name, state)

@@ -44,7 +44,15 @@ def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempP
     steps.add_image(page, "ubuntu-custom", "ghcr.io/acme/ubuntu:24.04", "credential-0")
     steps.enroll(settled.server, steps.make_bootstrap_token(page), "rack1-node07", tmp_path_factory.mktemp("agent") / "state")
     steps.choose_image(page, "rack1-node07", "ubuntu-custom")
+    for name, role in (("deploy-pipeline", "editor"), ("nightly-rotation-of-all-the-registry-keys-in-frankfurt", "viewer")):
+        steps.make_api_token(page, name, role)
     context.close()
+    elsewhere = open_context(browser, settled.server)
+    page = open_page(elsewhere, [])
+    page.goto("/login")
+    steps.sign_in(page)
+    expect(page.get_by_role("heading", name="Registry Credentials", level=1)).to_be_visible()
+    elsewhere.close()
     return settled
 
 
@@ -57,6 +65,11 @@ def pages(page: Page) -> dict[str, str]:
         assert link is not None
         found[f"{name}-edit"] = link
         found[f"{name}-remove"] = link + ("/revoke" if name == "agents" else "/delete")
+    for name in ("api-tokens", "sessions"):
+        page.goto(f"/settings/{name}")
+        ends = page.locator("tbody .menu a").first.get_attribute("href")
+        assert ends is not None
+        found |= {f"settings-{name}": f"/settings/{name}", f"settings-{name}-end": ends}
     page.goto("/images?kind=official")
     official = page.locator("tbody th a").first.get_attribute("href")
     assert official is not None
@@ -65,6 +78,9 @@ def pages(page: Page) -> dict[str, str]:
         "registry-credentials-new-ecr": "/registry-credentials/new?preset=ecr",
         "registry-credentials-none-found": "/registry-credentials?q=nothing-like-it",
         "settings-encryption": "/settings/encryption",
+        "settings-api-tokens-new": "/settings/api-tokens/new",
+        "settings-api-tokens-ended": "/settings/api-tokens?show=ended",
+        "settings-sessions-end-others": "/settings/sessions/end-others",
         "registry-credentials-version-destroy": found["registry-credentials-edit"] + "/versions/1/destroy",
         "secrets-new": "/secrets/new",
         "secrets-none-found": "/secrets?q=nothing-like-it",

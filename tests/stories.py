@@ -76,3 +76,20 @@ async def provision(house: House, token: str, query: str = "") -> httpx2.Respons
     """Ask for the hand-over, as an agent does."""
     client = await house.client()
     return await client.get("/api/v1/provision" + query, headers=bearer(token))
+
+
+async def api_token(client: httpx2.AsyncClient, **fields: str) -> str:
+    """Make an API token through the form; returns it as the page shows it, once."""
+    answer = await client.post("/settings/api-tokens", data={"name": "deploy-pipeline", "role": "viewer", "lifetime": "30d", **fields})
+    assert answer.status_code == 200, answer.text
+    found = TOKEN.search(answer.text)
+    assert found is not None
+    return found[0]
+
+
+async def program(house: House, client: httpx2.AsyncClient, **fields: str) -> httpx2.AsyncClient:
+    """A program of the member's, with an API token of its own and without a cookie."""
+    asking = await house.client()
+    del asking.headers["sec-fetch-site"]
+    asking.headers.update(bearer(await api_token(client, **fields)))
+    return asking

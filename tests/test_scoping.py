@@ -13,6 +13,7 @@ REASONS = {
     # Nobody is known yet: what is found tells the account, and nothing of it is shown to anybody before it was proved.
     "accounts/sessions.py: Sessions.find": "the session tells the account",
     "accounts/signing_in.py: SigningIn.by_password": "the address tells the account; an address is of one member in the whole installation",
+    "accounts/api_tokens.py: ApiTokenRepository.find_bearer": "the token tells the account",
     "agents/enrolment.py: Enrolment._find_agent": "the token tells the account",
     "agents/enrolment.py: Enrolment._find_bootstrap_token": "the token tells the account",
     "provisioning/repository.py: ProvisionRepository.submit": "a batch for many agents: each is read by its token, and tells its account",

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
+from webapp.accounts.api import ROUTES as ME_API
 from webapp.accounts.api_token_routes import ROUTES as API_TOKENS
 from webapp.accounts.member_routes import ROUTES as MEMBERS
 from webapp.accounts.oidc_routes import ROUTES as OIDC
@@ -22,11 +23,13 @@ from webapp.agents.bootstrap_routes import ROUTES as BOOTSTRAP_TOKENS
 from webapp.agents.routes import ROUTES as AGENTS
 from webapp.audit.exporting import Heads, exported
 from webapp.audit.routes import ROUTES as AUDIT
+from webapp.credentials.api import ROUTES as CREDENTIALS_API
 from webapp.credentials.connection import ConnectionTests
 from webapp.credentials.delete_routes import ROUTES as CREDENTIAL_DELETION
 from webapp.credentials.routes import ROUTES as CREDENTIALS
 from webapp.encryption.routes import ROUTES as ENCRYPTION
 from webapp.errors import AppError
+from webapp.images.api import ROUTES as IMAGES_API
 from webapp.images.routes import ROUTES as IMAGES
 from webapp.images.user_data import Store as ValueStore
 from webapp.periodic import repeated
@@ -37,6 +40,7 @@ from webapp.provisioning.provision import Parts
 from webapp.provisioning.routes import PROVISION, hand_over_directly
 from webapp.provisioning.routes import ROUTES as PROVISIONING
 from webapp.registry.dialer import Dialer
+from webapp.secrets.api import ROUTES as SECRETS_API
 from webapp.secrets.import_routes import ROUTES as IMPORTS
 from webapp.secrets.repository import NamedValueRepository
 from webapp.secrets.routes import ROUTES as SECRETS
@@ -70,6 +74,10 @@ ROUTES: list[BaseRoute] = [
     *AUDIT,
     *ENCRYPTION,
     *AGENTS_API,
+    *ME_API,
+    *CREDENTIALS_API,
+    *IMAGES_API,
+    *SECRETS_API,
     Mount("/static", static_files(), name="static"),
 ]
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
+from webapp.accounts.api_tokens import ApiTokenRepository
 from webapp.accounts.members import MemberRepository
 from webapp.accounts.repository import AccountRepository
 from webapp.accounts.sessions import Sessions
@@ -67,6 +68,7 @@ class Store:
     members: MemberRepository
     sessions: Sessions
     signing_in: SigningIn
+    api_tokens: ApiTokenRepository
     credentials: CredentialRepository
     sign_ins: SignIns
     secrets: NamedValueRepository
@@ -147,6 +149,7 @@ async def open_locked_store(
                 members=MemberRepository(database, vault, chain, clock),
                 sessions=sessions,
                 signing_in=SigningIn(database, vault, chain, clock, sessions),
+                api_tokens=ApiTokenRepository(database, vault, chain, clock),
                 credentials=CredentialRepository(database, vault, chain, clock),
                 sign_ins=sign_ins,
                 secrets=NamedValueRepository(SECRET, database, vault, chain, clock),

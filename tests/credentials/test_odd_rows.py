@@ -1,11 +1,11 @@
-"""The pages hold whatever somebody has written into the database."""
+"""The pages and the API hold whatever somebody has written into the database."""
 
 import httpx2
 import pytest
 
 from tests.engines import on_sqlite
 from tests.personas import House
-from tests.stories import store_credential
+from tests.stories import program, store_credential
 
 pytestmark = pytest.mark.anyio
 
@@ -16,6 +16,7 @@ async def shown(house: House, alice: httpx2.AsyncClient, column: str, value: obj
     for address in ("/registry-credentials", f"/registry-credentials/{credential_id}", "/images/new"):
         answer = await alice.get(address)
         assert answer.status_code == 200
+    assert (await (await program(house, alice)).get("/api/v1/registry-credentials")).status_code == 200
     assert "at no time that is known" in (await alice.get("/registry-credentials")).text
 
 

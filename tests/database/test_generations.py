@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LOUD = {
     "accounts": "an agent without an image of its own gets the account's default image",
     "agent_tokens": "a token that was revoked hands over nothing",
-    "api_tokens": "seldom written",
     "agents": "which image it gets, its name, and whether it is revoked",
     "bootstrap_tokens": "seldom written",
     "identities": "seldom written",
@@ -46,6 +45,7 @@ LOUD = {
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER)",  # at every start
         "UPDATE sessions SET seen_at = :now WHERE account_id = :account_id",
         "UPDATE agent_activity SET last_seen_at = :at",
+        "UPDATE api_tokens SET last_used_at = :now WHERE account_id = :account_id",
         "DELETE FROM form_nonces WHERE spent_at < :now",
         "INSERT INTO audit_log (chain) VALUES (:chain)",
     ],

@@ -10,7 +10,9 @@ from tests.personas import House, Persona
 from tests.stories import add_image, bearer, enrolled
 from tests.web.matrix import CALLERS
 from webapp.clock import DAY, MINUTE
-from webapp.vault import Secret, mint
+from webapp.names import parse_name
+from webapp.roles import role_of
+from webapp.vault import Secret
 
 NOT_COMPARED = frozenset({"agent_activity", "audit_log", "keyring", "migrations", "registry_credential_activity", "sign_in_failures"})
 """Tables in which a refusal may write, and what is written on its own: who was there, what was refused, how much a key has wrapped."""
@@ -42,8 +44,8 @@ class Callers:
         return str((await self.house.signed_in(persona)).cookies["session"])
 
 
-async def everybody(house: House) -> tuple[Callers, httpx2.AsyncClient]:
-    """The callers, and alice's browser."""
+async def everybody(house: House) -> Callers:
+    """The callers."""
     tokens = {"expired bootstrap token": _text(await _bootstrap_token(house, MINUTE))}
     tokens["expired API token"] = await _api_token(house, house.alice, "expired")
     house.clock.advance(8 * DAY)
@@ -58,7 +60,7 @@ async def everybody(house: House) -> tuple[Callers, httpx2.AsyncClient]:
         tokens[f"{whose}'s API token"] = await _api_token(house, persona, whose)
     tokens["API token of another account's admin"] = await _api_token(house, house.charlie, "other")
     tokens["revoked API token"] = await _api_token(house, house.alice, "revoked", revoke=True)
-    return Callers(house, tokens), alice
+    return Callers(house, tokens)
 
 
 async def state(house: House) -> dict[str, list[tuple[object, ...]]]:
@@ -79,7 +81,12 @@ async def _bootstrap_token(house: House, lifetime: int) -> Secret | None:
 
 async def _api_token(house: House, persona: Persona, name: str, *, revoke: bool = False) -> str:
     """An API token with its member's own role."""
-    return _text(mint("p").text)
+    tokens, role = house.store.api_tokens, role_of(persona.role)
+    assert role is not None
+    made, text = await tokens.create(persona.actor, name=parse_name(name), role=role, lifetime="7d")
+    if revoke:
+        await tokens.revoke(persona.actor, made.id, member_id=None)
+    return _text(text)
 
 
 def _text(secret: Secret | None) -> str:

@@ -35,6 +35,19 @@ TABLE = """
 GET   /api/v1/provision                                        uuuuu ouuu uuuuuu
 POST  /api/v1/provision/result                                 uuuuu ouuu uuuuuu
 POST  /api/v1/enroll                                           uuuuu uuou uuuuuu
+GET   /api/v1/me                                               uuuuu uuuu oooouu
+GET   /api/v1/agents                                           uuuuu uuuu oooouu
+GET   /api/v1/images                                           uuuuu uuuu oooouu
+GET   /api/v1/secrets                                          uuuuu uuuu oooouu
+PUT   /api/v1/secrets/{secret}/value                           uuuuu uuuu foonuu
+GET   /api/v1/variables                                        uuuuu uuuu oooouu
+PUT   /api/v1/variables/{variable}/value                       uuuuu uuuu foonuu
+GET   /api/v1/registry-credentials                             uuuuu uuuu oooouu
+POST  /api/v1/registry-credentials                             uuuuu uuuu fooouu
+GET   /api/v1/registry-credentials/{credential}                uuuuu uuuu ooonuu
+PUT   /api/v1/registry-credentials/{credential}                uuuuu uuuu foonuu
+PUT   /api/v1/registry-credentials/{credential}/value          uuuuu uuuu foonuu
+DELETE /api/v1/registry-credentials/{credential}               uuuuu uuuu foonuu
 GET   /livez                                                   ooooo oooo oooooo
 GET   /readyz                                                  ooooo oooo oooooo
 GET   /setup                                                   nnnnn nnnn nnnnnn
@@ -46,6 +59,16 @@ GET   /                                                        loooo llll llllll
 GET   /settings                                                loooo llll llllll
 POST  /settings                                                lffoo llll llllll
 GET   /settings/encryption                                     lffoo llll llllll
+GET   /settings/api-tokens                                     loooo llll llllll
+POST  /settings/api-tokens                                     loooo llll llllll
+GET   /settings/api-tokens/new                                 loooo llll llllll
+GET   /settings/api-tokens/{api_token}/revoke                  lnnon llll llllll  # one's own, and for an admin everybody's
+POST  /settings/api-tokens/{api_token}/revoke                  lnnon llll llllll  # the same
+GET   /settings/sessions                                       loooo llll llllll
+GET   /settings/sessions/end-others                            loooo llll llllll
+POST  /settings/sessions/end-others                            loooo llll llllll
+GET   /settings/sessions/{session}/end                         lnnon llll llllll  # alice's
+POST  /settings/sessions/{session}/end                         lnnon llll llllll  # alice's
 GET   /registry-credentials                                    loooo llll llllll
 POST  /registry-credentials                                    lfooo llll llllll
 GET   /registry-credentials/new                                lfooo llll llllll
@@ -109,6 +132,7 @@ GET   /audit.jsonl                                             loooo llll llllll
 
 BODIES: dict[str, dict[str, str]] = {
     "POST /settings": {"account_name": "Renamed"},
+    "POST /settings/api-tokens": {"name": "n-{number}", "role": "viewer", "lifetime": "30d"},
     "POST /registry-credentials": {
         "name": "n-{number}", "registry_url": "ghcr.io", "auth_method": "password", "username": "bot", "password": "hunter2-but-long",
     },
@@ -131,7 +155,17 @@ BODIES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """The form of a POST, by its line. `{number}` is another one each time; a record's name is its id."""
 
-JSON_BODIES: dict[str, dict[str, str]] = {
+JSON_BODIES: dict[str, dict[str, str | int]] = {
+    "PUT /api/v1/secrets/{secret}/value": {"value": "another value"},
+    "PUT /api/v1/variables/{variable}/value": {"value": "another value"},
+    "POST /api/v1/registry-credentials": {
+        "name": "n-{number}",
+        "registry_url": "ghcr.io",
+        "username": "bot",
+        "password": "hunter2-but-long",
+    },
+    "PUT /api/v1/registry-credentials/{credential}": {"name": "n-{number}", "registry_url": "ghcr.io", "username": "bot", "version": 2},
+    "PUT /api/v1/registry-credentials/{credential}/value": {"password": "hunter4-but-long"},
     "POST /api/v1/enroll": {"name": "n-{number}"},
     "POST /api/v1/provision/result": {"provision_id": "{provision}", "outcome": "pulled"},
 }

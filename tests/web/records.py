@@ -8,18 +8,18 @@ from collections.abc import Awaitable, Callable
 
 import httpx2
 
-from tests.personas import House
-from tests.stories import bearer, bootstrap_token, enrolled
+from tests.personas import House, Persona
+from tests.stories import api_token, bearer, bootstrap_token, enrolled
 
 _numbers = itertools.count(1)
 
 
 class Records:
-    """What stands in alice's account, and how more of it is made."""
+    """What stands in alice's account, or in that of another `persona`, and how more of it is made."""
 
-    def __init__(self, house: House, alice: httpx2.AsyncClient, agent_token: str) -> None:
+    def __init__(self, house: House, agent_token: str, persona: Persona | None = None) -> None:
         self.house = house
-        self.alice = alice
+        self.persona = persona or house.alice
         self._agent_token = agent_token
         self._standing: dict[tuple[str, ...], dict[str, str]] = {}
 
@@ -32,6 +32,7 @@ class Records:
     async def fresh(self, names: tuple[str, ...]) -> dict[str, str]:
         """The ids of records of these names that nobody knows yet."""
         self._number = next(_numbers)
+        self.alice = await self.house.signed_in(self.persona)  # anew: some lines end all other sessions
         found = {"number": str(self._number)}
         for name in names:
             if name not in found:
@@ -100,6 +101,17 @@ class Records:
     async def agent(self) -> str:
         """An agent."""
         return (await enrolled(self.house, self.alice, f"agent-{self._number}"))[0]
+
+    async def api_token(self) -> str:
+        """An API token of alice's: its id."""
+        accessor = (await api_token(self.alice, name=f"token-{self._number}")).split("_")[2]
+        row = await self.house.store.database.fetch_one("SELECT id FROM api_tokens WHERE accessor = :it", {"it": accessor})
+        assert row is not None
+        return str(row["id"])
+
+    async def session(self) -> str:
+        """A session of alice's in another browser: its accessor."""
+        return str((await self.house.signed_in(self.persona)).cookies["session"]).split("_")[2]
 
     async def provision(self) -> str:
         """A hand-over to the agent of the matrix."""

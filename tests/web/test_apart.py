@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from tests.personas import House, Persona
-from tests.stories import bearer, enrolled
+from tests.stories import api_token, bearer, enrolled
 from tests.web.matrix import lines
 from tests.web.records import MAKERS, Records
 from webapp.database import database
@@ -17,6 +17,10 @@ pytestmark = pytest.mark.anyio
 
 ENGINES = ("sqlite",)  # what pages show; that statements are of one account holds on both (`tests/test_scoping.py`)
 
+WORDS_OF_OURS = frozenset({"action", "actor_kind", "auth_method", "decision", "kind", "method", "object_kind", "outcome", "role"})
+"""Columns that hold words of the program's."""
+
+PROVISION = "/api/v1/provision"
 SHORTEST = 6
 """Characters of what is looked for: what is shorter stands in every page."""
 
@@ -37,6 +41,7 @@ class Side:
     persona: Persona
     client: httpx2.AsyncClient
     agent_token: str
+    api_token: str
     records: Records
     ids: dict[str, str]
 
@@ -45,14 +50,15 @@ async def furnished(house: House, persona: Persona) -> Side:
     """An account with one of everything, in which something was refused and an agent was revoked, too."""
     client = await house.signed_in(persona)
     _, agent_token = await enrolled(house, client, f"machine-of-{persona.name}")
-    records = Records(house, client, agent_token)
+    records = Records(house, agent_token, persona)
     await client.post("/images", data={"name": f"default-of-{persona.name}", "docker_image_url": f"debian:of-{persona.name}"})
     await client.post("/settings", data={"default_image_id": await records.id_of("images", f"default-of-{persona.name}")})
     ids = await records.fresh(tuple(MAKERS))
     revoked, _ = await enrolled(house, client, f"revoked-of-{persona.name}")
     await client.post(f"/agents/{revoked}/revoke")
     await client.get("/api/v1/provision", headers=bearer(agent_token))
-    return Side(persona, client, agent_token, records, ids)
+    token = await api_token(client, name=f"token-of-{persona.name}", role="admin")
+    return Side(persona, client, agent_token, token, records, ids)
 
 
 async def words_of(house: House, persona: Persona) -> set[str]:
@@ -63,7 +69,8 @@ async def words_of(house: House, persona: Persona) -> set[str]:
         owner = "id" if table["name"] == "accounts" else "account_id"
         if owner in columns:
             rows = await database.fetch_all(f"SELECT * FROM {table['name']} WHERE {owner} = :id", {"id": persona.account_id})
-            found |= {value for row in rows for value in row.values() if isinstance(value, str) and len(value) >= SHORTEST}
+            texts = [value for row in rows for name, value in row.items() if isinstance(value, str) and name not in WORDS_OF_OURS]
+            found |= {text for text in texts if len(text) >= SHORTEST}
     return found
 
 
@@ -72,7 +79,9 @@ async def answers(side: Side, other: Side) -> dict[str, str]:
     found = {}
     addresses = {line.address for line in lines() if line.method == "GET"} | set(MORE)
     for address in sorted(addresses):
-        headers = bearer(side.agent_token) if address.startswith("/api/") else {}
+        headers = {"": {}, "/api/": bearer(side.api_token), PROVISION: bearer(side.agent_token)}[
+            PROVISION if address.startswith(PROVISION) else "/api/" if address.startswith("/api/") else ""
+        ]
         for ids in (side.ids, other.ids):
             path = address.format(**ids, q=f"of-{other.persona.name}")
             answer = await side.client.get(path, headers=headers)

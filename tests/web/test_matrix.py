@@ -1,5 +1,7 @@
 """The authorisation matrix holds: every route answers everybody as its line says, and what is refused changes nothing."""
 
+from collections.abc import Mapping
+
 import httpx2
 import pytest
 from starlette.routing import Route
@@ -48,7 +50,7 @@ def letter_of(answer: httpx2.Response) -> str:
 
 async def ask(callers: Callers, line: Line, headers: dict[str, str], ids: dict[str, str], *, from_our_page: bool = True) -> str:
     """What the line's route answers, as a letter; the address and the form are about the records with these ids."""
-    body = {name: value.format(**ids) for name, value in (BODIES.get(line.key) or JSON_BODIES.get(line.key) or {}).items()}
+    body = {name: value.format(**ids) if isinstance(value, str) else value for name, value in typed(line).items()}
     more: dict[str, object] = {} if not line.may_change else {"json": body} if line.key in JSON_BODIES else {"data": body}
     site = {"Sec-Fetch-Site": "same-origin"} if from_our_page else {}
     return letter_of(await callers.ask(line.method, line.address.format(**ids), {**site, **headers}, **more))
@@ -77,8 +79,12 @@ async def surprises(callers: Callers, records: Records, line: Line) -> list[str]
 
 def named_in_body(line: Line) -> list[str]:
     """The records that the form is about, besides those in the address."""
-    values = (BODIES.get(line.key) or JSON_BODIES.get(line.key) or {}).values()
-    return [name for value in values for name in Line("", value, "").records if name != "number"]
+    return [name for value in typed(line).values() for name in Line("", f"{value}", "").records if name != "number"]
+
+
+def typed(line: Line) -> Mapping[str, str | int]:
+    """What the form or the document of the line's request holds."""
+    return BODIES.get(line.key) or JSON_BODIES.get(line.key) or {}
 
 
 def test_every_route_has_its_line_and_every_line_its_route() -> None:
@@ -92,15 +98,15 @@ def test_every_route_has_its_line_and_every_line_its_route() -> None:
 
 
 async def test_everybody_is_answered_as_the_matrix_says(house: House) -> None:
-    callers, alice = await everybody(house)
-    records = Records(house, alice, callers.tokens["agent"])
+    callers = await everybody(house)
+    records = Records(house, callers.tokens["agent"])
     found = [surprise for line in lines() for surprise in await surprises(callers, records, line)]
     assert found == []
 
 
 async def test_a_head_is_answered_as_its_get_is(house: House) -> None:
-    callers, alice = await everybody(house)
-    records = Records(house, alice, callers.tokens["agent"])
+    callers = await everybody(house)
+    records = Records(house, callers.tokens["agent"])
     headers = await callers.headers()
     heads = {nameless(route.path) for route in routes() if "HEAD" in (route.methods or ())}
     found = []
@@ -117,8 +123,8 @@ async def test_a_head_is_answered_as_its_get_is(house: House) -> None:
 
 
 async def test_a_method_that_a_route_has_not_does_nothing(house: House) -> None:
-    callers, alice = await everybody(house)
-    records = Records(house, alice, callers.tokens["agent"])
+    callers = await everybody(house)
+    records = Records(house, callers.tokens["agent"])
     headers = await callers.headers()
     told: dict[str, set[str]] = {}
     for line in lines():
@@ -139,8 +145,8 @@ async def test_a_method_that_a_route_has_not_does_nothing(house: House) -> None:
 
 
 async def test_no_line_that_changes_something_takes_a_request_of_another_site(house: House) -> None:
-    callers, alice = await everybody(house)
-    records = Records(house, alice, callers.tokens["agent"])
+    callers = await everybody(house)
+    records = Records(house, callers.tokens["agent"])
     unsafe = [line for line in lines() if line.may_change and not line.path.startswith("/api/")]  # the API reads no cookie
     for line in unsafe:
         await records.standing((*line.records, *named_in_body(line)))
@@ -161,8 +167,8 @@ async def test_no_line_that_changes_something_takes_a_request_of_another_site(ho
 
 
 async def test_the_matrix_notices_what_is_otherwise(house: House) -> None:
-    callers, alice = await everybody(house)
-    records = Records(house, alice, callers.tokens["agent"])
+    callers = await everybody(house)
+    records = Records(house, callers.tokens["agent"])
     too_strict = lines("POST /secrets lffff llll llllll")[0]
     assert await surprises(callers, records, too_strict) == [
         "POST /secrets answers o to the editor, and not f",

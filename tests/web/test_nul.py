@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from tests.personas import House
-from tests.stories import add_image, bearer, enrolled, store_credential
+from tests.stories import add_image, bearer, enrolled, program, store_credential
 
 pytestmark = pytest.mark.anyio
 
@@ -48,3 +48,16 @@ async def test_it_fails_no_hand_over_of_the_batch_that_writes_it_down(house: Hou
     told = await asyncio.gather(a_viewer_tries(), *(an_agent_asks() for _ in range(40)))
     assert told == [403] + [200] * 40
     assert [row["object_id"] for row in await house.audit() if row["action"] == "request.refuse"] == ["/images/a\ufffdb/delete"]
+
+
+async def test_so_is_a_program(house: House, alice: httpx2.AsyncClient) -> None:
+    client = await program(house, alice, role="editor")
+    credential = {"name": "ghcr", "registry_url": "ghcr.io", "username": "acme-bot", "password": "a-long-secret"}
+    answers = [await client.get(f"/api/v1/{each}?{name}=a%00b") for each in LISTS for name in ("q", "after")]
+    answers += [await client.get("/api/v1/registry-credentials/a%00b"), await client.delete("/api/v1/registry-credentials/a%00b")]
+    answers += [await client.put(f"/api/v1/{each}/a%00b/value", json={"value": "x"}) for each in ("secrets", "variables")]
+    answers += [
+        await client.post("/api/v1/registry-credentials", json={**credential, name: "a\0b"}) for name in (*credential, "expires_on")
+    ]
+    assert {answer.status_code for answer in answers} <= {200, 404, 422}
+    assert (await client.get("/api/v1/me")).status_code == 200

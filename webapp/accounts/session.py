@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from webapp.accounts.member import Member
+from webapp.accounts.user_agent import browser_in_words
 from webapp.clock import HOUR, MINUTE
 from webapp.roles import Role
 from webapp.vault import Secret
@@ -41,6 +42,42 @@ class SessionFacts:
     has_password: bool
     has_passkey: bool
     has_identity: bool
+
+
+METHODS: dict[str, str] = {
+    "password": "with the password",
+    "passkey": "with a passkey",
+    "oidc": "with OpenID Connect",
+    "set_up": "by the set-up link",
+    "invitation": "by an invitation",
+}
+"""How a session began, in the page's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSession:
+    """A session of a member's that has not ended, as their page lists it. Times are Unix milliseconds.
+
+    `user_agent` is what the browser said of itself, which nobody verifies; `address` is where it signed in from.
+    """
+
+    accessor: str
+    user_agent: str | None
+    address: str | None
+    method: str
+    created_at: int
+    seen_at: int
+    expires_at: int
+
+    @property
+    def browser(self) -> str:
+        """The browser in words."""
+        return browser_in_words(self.user_agent or "")
+
+    @property
+    def began(self) -> str:
+        """How it began, in words."""
+        return METHODS.get(self.method, "")
 
 
 @dataclass(frozen=True, slots=True)

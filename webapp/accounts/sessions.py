@@ -2,14 +2,15 @@
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 from webapp.accounts.member import Member, is_genuine
-from webapp.accounts.session import ABSOLUTE, SEEN_EVERY, Method, SessionFacts, is_valid
+from webapp.accounts.session import ABSOLUTE, IDLE, SEEN_EVERY, LiveSession, Method, SessionFacts, is_valid
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import DAY, Clock
 from webapp.database import AccountTransaction, Database, Row
-from webapp.errors import Unavailable
+from webapp.errors import NotFound, Unavailable
 from webapp.vault import Secret, Vault, mint, parse
 
 _KEPT_AFTER_EXPIRY = 30 * DAY
@@ -23,6 +24,12 @@ _SELECT = (
     " FROM sessions s JOIN members m ON m.id = s.member_id AND m.account_id = s.account_id JOIN accounts a ON a.id = s.account_id"
     " WHERE s.accessor = :accessor AND s.ended_at IS NULL"
 )
+
+_LIVE = (
+    "SELECT accessor, user_agent, address, method, created_at, seen_at, expires_at FROM sessions"
+    " WHERE account_id = :account_id AND member_id = :member_id AND ended_at IS NULL AND expires_at > :now AND seen_at >= :idle_since"
+)
+_MOST_LISTED = 100
 
 _logger = logging.getLogger(__name__)
 
@@ -101,6 +108,49 @@ class Sessions:
             )
             if ended is not None:
                 await self._chain.append(transaction, actor, Event("member.sign_out", "member", actor.id, actor.label, detail=detail))
+
+    async def live(self, actor: Actor) -> list[LiveSession]:
+        """The actor's sessions that have not ended, the one that was seen last first; at most 100."""
+        rows = await self._database.account(actor.account_id).fetch_all(
+            f"{_LIVE} ORDER BY seen_at DESC, accessor LIMIT :most", self._alive(actor)
+        )
+        return [LiveSession(**row) for row in rows]
+
+    async def get_live(self, actor: Actor, accessor: str) -> LiveSession:
+        """One of them. Raises NotFound, also for somebody else's."""
+        values = {**self._alive(actor), "accessor": accessor}
+        row = await self._database.account(actor.account_id).fetch_one(f"{_LIVE} AND accessor = :accessor LIMIT :most", values)
+        if row is None:
+            raise NotFound("You have no such session. It may have ended meanwhile.")
+        return LiveSession(**row)
+
+    async def end_one(self, actor: Actor, accessor: str) -> None:
+        """End a session of the actor's at once. Raises NotFound, also for somebody else's and for one that has ended."""
+        session = await self.get_live(actor, accessor)
+        await self._end_of_member(actor, " AND accessor = :accessor", accessor, f"{session.browser}, accessor {accessor}")
+
+    async def end_others(self, actor: Actor) -> int:
+        """End all sessions of the actor's at once but the one that they act in; returns how many those were."""
+        return await self._end_of_member(actor, " AND accessor <> :accessor", actor.accessor or "", "all but the one in use")
+
+    async def _end_of_member(self, actor: Actor, which: str, accessor: str, detail: str) -> int:
+        async with self._database.account(actor.account_id).transaction() as transaction:
+            # Those that are idle for too long end, too: they say nothing any more of somebody being there.
+            ended = await transaction.fetch_all(
+                "UPDATE sessions SET ended_at = :now WHERE account_id = :account_id AND member_id = :member_id AND ended_at IS NULL"
+                f"{which} RETURNING seen_at, expires_at",
+                {"member_id": actor.id, "accessor": accessor, "now": self._clock()},
+            )
+            alive = self._alive(actor)
+            count: int = sum(row["expires_at"] > alive["now"] and row["seen_at"] >= alive["idle_since"] for row in ended)
+            if count:
+                event = Event("member.end_sessions", "member", actor.id, actor.label, detail=f"{count}: {detail}")
+                await self._chain.append(transaction, actor, event)
+        return count
+
+    def _alive(self, actor: Actor) -> dict[str, Any]:
+        now = self._clock()
+        return {"member_id": actor.id, "now": now, "idle_since": now - IDLE, "most": _MOST_LISTED}
 
     async def end_of_browser(self, unverified_text: str, actor: Actor) -> None:
         """End the session that a browser still had when somebody signs in with it anew."""

@@ -1,16 +1,24 @@
-"""The agent API's side of enrolment: `POST /api/v1/enroll`."""
+"""The API of the agents: enrolment, `POST /api/v1/enroll`, and the list for programs of members."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from webapp.agents.agent import Agent
 from webapp.agents.enrolment import Enrolment
+from webapp.agents.repository import AgentRepository
 from webapp.chain import Event
 from webapp.errors import Conflict, Invalid
 from webapp.names import parse_name
+from webapp.web.addresses import wanted_page
+from webapp.web.json_answers import listed
 from webapp.web.json_body import read_json, text_of
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
 from webapp.web.routing import page
+from webapp.web.times import for_programs
 
 
 def _enrolment(request: Request) -> Enrolment:
@@ -34,4 +42,30 @@ async def enroll(request: Request) -> Response:
     return JSONResponse({"agent_id": agent_id, "agent_token": token.reveal().decode("ascii")}, status_code=201)
 
 
-ROUTES = [page("/api/v1/enroll", enroll, needs=Permission.BOOTSTRAP, name="enroll", methods=["POST"])]
+async def list_agents(request: Request) -> Response:
+    """A page of the agents, by name; with `show=revoked` those that are revoked."""
+    repository: AgentRepository = request.app.state.agents
+    revoked, wanted = request.query_params.get("show") == "revoked", wanted_page(request)
+    found = await repository.page(actor(request), wanted, revoked=revoked)
+    return listed(request, "agents", wanted, found, _shown, {"show": "revoked" if revoked else ""})
+
+
+def _shown(agent: Agent) -> Mapping[str, Any]:
+    image = {"name": agent.image_name, "reference": agent.image_reference, "is_default": agent.image_id is None}
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "image": None if agent.image_name is None else image,
+        "enrolled_at": for_programs(agent.enrolled_at),
+        "last_seen_at": for_programs(agent.last_seen_at),
+        "last_outcome": agent.last_outcome,
+        "last_outcome_at": for_programs(agent.last_outcome_at),
+        "last_error": agent.last_error,
+        "revoked_at": for_programs(agent.revoked_at),
+    }
+
+
+ROUTES = [
+    page("/api/v1/enroll", enroll, needs=Permission.BOOTSTRAP, name="enroll", methods=["POST"]),
+    page("/api/v1/agents", list_agents, needs=Permission.SEE, name="api-agents"),
+]

@@ -11,6 +11,7 @@ from functools import lru_cache
 QUIET = frozenset(
     {
         "agent_activity",
+        "api_tokens",
         "audit_cuts",
         "audit_log",
         "audit_restores",

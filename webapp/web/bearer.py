@@ -1,4 +1,4 @@
-"""The agent API's tokens: `Authorization: Bearer …` (RFC 6750), and never a cookie."""
+"""The API's tokens: `Authorization: Bearer …` (RFC 6750), and never a cookie."""
 
 from dataclasses import replace
 from typing import NoReturn
@@ -14,6 +14,7 @@ from webapp.web.denials import Denials
 from webapp.web.principal import address, request_id
 
 _REFUSED = "The token is not valid here. Enrol the agent again, or ask for a new bootstrap token."
+_REFUSED_OF_MEMBER = "The token is not valid here. Make a new one in Settings, API tokens, and send it as Authorization: Bearer."
 
 
 async def require_bearer(request: Request, kind: str) -> None:
@@ -36,6 +37,25 @@ async def require_bearer(request: Request, kind: str) -> None:
     request.state.bearer = bearer
 
 
+async def require_api_token(request: Request) -> str:
+    """The same for the API token of a member, which is kept as `api_caller`, too; returns the role that it acts with.
+
+    Raises as `require_bearer`.
+    """
+    denials: Denials = request.app.state.denials
+    token = unverified_token(request.scope, "p")
+    found = None if token is None else await request.app.state.api_tokens.find_bearer(token)
+    if found is None:
+        refuse_unknown(denials, address(request), _REFUSED_OF_MEMBER)
+    caller, refusal = found
+    bearer: Actor = replace(caller.actor, address=address(request), request_id=request_id(request))
+    if refusal is not None:
+        await refuse_known(denials, bearer, refusal, _REFUSED_OF_MEMBER)
+    request.state.bearer, request.state.api_caller = bearer, caller
+    role: str = caller.role
+    return role
+
+
 def unverified_token(scope: Scope, kind: str) -> Token | None:
     """The token in the request's `Authorization`, which nobody has looked up yet; None when there is none of this kind."""
     for name, value in scope["headers"]:
@@ -45,13 +65,13 @@ def unverified_token(scope: Scope, kind: str) -> Token | None:
     return None
 
 
-def refuse_unknown(denials: Denials, caller: str | None) -> NoReturn:
+def refuse_unknown(denials: Denials, caller: str | None, sentence: str = _REFUSED) -> NoReturn:
     """Refuse a token that nobody has. Raises Unauthorised, or TooMany."""
     denials.unknown(caller)
-    raise Unauthorised(_REFUSED)
+    raise Unauthorised(sentence)
 
 
-async def refuse_known(denials: Denials, bearer: Actor, reason: str) -> NoReturn:
+async def refuse_known(denials: Denials, bearer: Actor, reason: str, sentence: str = _REFUSED) -> NoReturn:
     """Refuse a token that is known, and write down why. Raises Unauthorised, which does not say it."""
     await denials.known(bearer, Event("token.refuse", bearer.kind, bearer.id, bearer.label, decision="denied", detail=reason))
-    raise Unauthorised(_REFUSED)
+    raise Unauthorised(sentence)

@@ -44,6 +44,8 @@ async def on_app_error(request: Request, error: Exception) -> Response:
         if not is_api(request):
             return _to_login(request)
         headers["WWW-Authenticate"] = 'Bearer realm="registry-credentials"'
+    if isinstance(error, Invalid) and is_api(request):
+        return problem(request, status, code, title, str(error), more={"errors": error.errors})
     return error_answer(request, status, code, title, str(error), headers)
 
 

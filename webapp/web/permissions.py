@@ -11,7 +11,7 @@ class Permission(Enum):
     PROBE = "probe"
     """Nobody is even looked up: the health checks, which must not prolong a session."""
     SEE = "see"
-    """A member of any role."""
+    """A member of any role, or the bearer of an API token of one."""
     EDIT = "edit"
     """A member who changes credentials, images and agents: an editor or an admin."""
     ADMINISTER = "administer"
@@ -32,3 +32,15 @@ _OF_ROLE: dict[str, frozenset[Permission]] = {
 def may(role: str, permission: Permission) -> bool:
     """Whether a member of this role has the permission; an unknown role has none."""
     return permission in _OF_ROLE.get(role, frozenset())
+
+
+def token_kind(needs: Permission, *, api: bool) -> str | None:
+    """The kind of token that a caller has to bring along: an agent's, a bootstrap token, or on the `api` a member's.
+
+    None where the session's cookie says who somebody is, and where nobody is asked. A cookie opens nothing of the API.
+    """
+    if needs is Permission.AGENT:
+        return "a"
+    if needs is Permission.BOOTSTRAP:
+        return "b"
+    return "p" if api and needs is not Permission.PROBE else None

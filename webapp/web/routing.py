@@ -10,16 +10,17 @@ from starlette.types import ASGIApp
 
 from webapp.chain import Event
 from webapp.errors import Forbidden, Unauthorised
-from webapp.web.bearer import require_bearer
-from webapp.web.csrf import refuse_cross_site
+from webapp.web.bearer import require_api_token, require_bearer
+from webapp.web.csrf import SAFE_METHODS, refuse_cross_site
 from webapp.web.forms import MOST_BODY
-from webapp.web.permissions import Permission
+from webapp.web.permissions import Permission, may, token_kind
 from webapp.web.principal import actor
+from webapp.web.problems import is_api
 from webapp.web.sessions import load_principal
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_BEARERS = {Permission.AGENT: "a", Permission.BOOTSTRAP: "b"}
+_OF_MACHINES = (Permission.AGENT, Permission.BOOTSTRAP)
 
 
 def page(
@@ -35,9 +36,9 @@ def page(
         await permit(request, needs)
         return await endpoint(request)
 
-    limit = (most_body or MOST_BODY) if "POST" in methods else None
+    limit = None if SAFE_METHODS.issuperset(methods) else most_body or MOST_BODY
     route = Route(path, guarded, methods=list(methods), name=name, max_body_size=limit)
-    if needs in _BEARERS and route.methods is not None:
+    if needs in _OF_MACHINES and route.methods is not None:
         route.methods.discard("HEAD")  # Starlette adds it to GET; a hand-over that nobody reads is none
     route.needs = needs  # type: ignore[attr-defined]  # read by the test that goes through every route
     route.most_body = most_body  # type: ignore[attr-defined]  # read by what stands around every request
@@ -63,8 +64,12 @@ async def permit(request: Request, needs: Permission) -> None:
     """Let the request pass, or raise why it may not."""
     if needs is Permission.PROBE:
         return
-    if needs in _BEARERS:
-        await require_bearer(request, _BEARERS[needs])
+    kind = token_kind(needs, api=is_api(request))
+    if kind == "p":
+        await _require(request, needs, await require_api_token(request), "This token may do what a {role} may")
+        return
+    if kind is not None:
+        await require_bearer(request, kind)
         return
     refuse_cross_site(request)
     member = await load_principal(request)
@@ -72,18 +77,15 @@ async def permit(request: Request, needs: Permission) -> None:
         return
     if member is None:
         raise Unauthorised("Sign in to go on.")
-    if not member.may(needs):
-        await request.app.state.denials.known(
-            actor(request),
-            Event(
-                "request.refuse",
-                "route",
-                request.url.path,
-                request.method,
-                decision="denied",
-                detail=f"a {member.role} may not {needs.value}",
-            ),
-        )
-        raise Forbidden(
-            f"Your role is {member.role}; this needs {'an admin' if needs is Permission.ADMINISTER else 'an editor or an admin'}."
-        )
+    await _require(request, needs, member.role, "Your role is {role}")
+
+
+async def _require(request: Request, needs: Permission, role: str, who: str) -> None:
+    """Refuse a caller whose role is not enough, and write it down. Raises Forbidden."""
+    if may(role, needs):
+        return
+    detail = f"a {role} may not {needs.value}"
+    event = Event("request.refuse", "route", request.url.path, request.method, decision="denied", detail=detail)
+    await request.app.state.denials.known(actor(request), event)
+    enough = "an admin" if needs is Permission.ADMINISTER else "an editor or an admin"
+    raise Forbidden(f"{who.format(role=role)}; this needs {enough}.")

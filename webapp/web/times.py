@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-from webapp.clock import DAY, HOUR, MINUTE, in_words
+from webapp.clock import DAY, HOUR, MINUTE, in_words, rfc3339
 
 SOON = 14 * DAY
 """From then on an expiry is worth a warning."""
@@ -58,6 +58,11 @@ def left_kind(at: int, now: int) -> str:
     if not _is_time(at) or at <= now:
         return "bad"
     return "warn" if at - now < SOON else "neutral"
+
+
+def for_programs(at: int | None) -> str | None:
+    """A Unix time in milliseconds as RFC 3339 has it, in UTC; None for never, and for what is no time."""
+    return rfc3339(at) if at is not None and _is_time(at) else None
 
 
 def _is_time(at: object) -> bool:
