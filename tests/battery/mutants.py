@@ -5,17 +5,20 @@ A mutant is run in a copy of the tree, so that nobody sees it.
 """
 
 import argparse
+import importlib
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
 from pathlib import Path
-from queue import Queue
 from tempfile import TemporaryDirectory
+
+import pytest
 
 from tests.battery.mutations import Mutant, mutants_of
 
@@ -24,31 +27,45 @@ COPIED = ("webapp", "tests", "templates", "static", "pyproject.toml")
 MOST_SECONDS = 120
 """For the tests of one mutant: whoever takes longer goes round in a circle."""
 
+_KEPT = frozenset({"tests", "tests.battery", "tests.battery.mutants", "tests.battery.mutations"})
+"""Modules of ours that this program is still made of."""
+
 
 @dataclass(frozen=True)
 class Target:
-    """Code that says who may do what, and the tests that are there for it, the quickest first."""
+    """Code that says who may do what, and the tests that are there for it, as pytest is told."""
 
     module: str
     functions: tuple[str, ...]
     tests: tuple[str, ...]
 
 
-_MATRIX = "tests/web/test_matrix.py"
+@dataclass(frozen=True)
+class _Running:
+    tree: Path
+    item: tuple[Target, Mutant]
+    process: ForkProcess
+    deadline: float
+
+
+_ACCESS = "tests/web/test_access.py::test_a_role_has_its_permissions_and_no_other"
 _BEARER = "tests/web/test_bearer.py"
-_ACCESS = "tests/web/test_access.py"
+_DOOR = "tests/web/test_api_bearer.py"
+_API_BEARER = (_DOOR, "-k", "not opens_the_api and not may_what_its_role_may")  # those ask at every route
 
 TARGETS = (
-    Target("webapp/web/permissions.py", (), (f"{_ACCESS}::test_a_role_has_its_permissions_and_no_other", _MATRIX)),
+    Target("webapp/web/permissions.py", (), (_ACCESS, f"{_DOOR}::test_each_door_has_its_own_kind_of_token")),
     Target("webapp/web/csrf.py", (), ("tests/web/test_csrf.py",)),
     Target("webapp/web/stepup.py", ("FRESH", "is_fresh", "step_up", "confirm"), ("tests/web/test_stepup.py",)),
-    Target("webapp/web/routing.py", ("page", "permit"), (_MATRIX, _ACCESS)),
-    Target("webapp/web/bearer.py", ("require_bearer", "unverified_token"), (_BEARER, _MATRIX)),
+    Target("webapp/web/routing.py", ("page", "permit", "_require"), ("tests/web/test_routing.py",)),
+    Target("webapp/web/bearer.py", ("require_bearer", "require_api_token", "unverified_token"), (_BEARER, *_API_BEARER)),
     Target("webapp/roles.py", ("ROLES", "role_of", "is_at_most", "lesser"), ("tests/test_roles.py",)),
     Target("webapp/accounts/member.py", ("member_mac", "is_genuine"), ("tests/accounts/test_member.py",)),
     Target("webapp/accounts/session.py", ("IDLE", "ABSOLUTE", "is_valid"), ("tests/accounts/test_session.py",)),
     Target("webapp/accounts/sessions.py", ("Sessions.find",), ("tests/accounts/test_found_sessions.py",)),
-    Target("webapp/agents/enrolment.py", ("Enrolment._find_agent", "Enrolment._find_bootstrap_token"), (_BEARER, _MATRIX)),
+    Target("webapp/accounts/api_token.py", ("ApiToken.acts_as", "ApiToken.state", "token_owner"), _API_BEARER),
+    Target("webapp/accounts/api_tokens.py", ("ApiTokenRepository.find_bearer",), _API_BEARER),
+    Target("webapp/agents/enrolment.py", ("Enrolment._find_agent", "Enrolment._find_bootstrap_token"), (_BEARER,)),
 )
 
 EQUIVALENT: dict[tuple[str, str], str] = {}
@@ -78,27 +95,37 @@ def run(targets: Sequence[Target], most: int = 0, jobs: int = 1) -> tuple[int, l
     Raises RuntimeError when the tests fail without any change.
     """
     work = [(target, mutant) for target in targets for mutant in _chosen(target, most)]
+    _load_what_others_wrote()
     with TemporaryDirectory(prefix="mutants-") as folder:
-        trees: Queue[Path] = Queue()
-        for number in range(jobs):
-            trees.put(_copied(Path(folder) / f"{number}"))
-        for target in targets:
-            tree = trees.get()
-            if not _passes(tree, target.tests, learn=True):
-                raise RuntimeError(f"the tests of {target.module} fail without any change: {' '.join(target.tests)}")
-            trees.put(tree)
-
-        def try_out(item: tuple[Target, Mutant]) -> bool:
-            tree = trees.get()
-            try:
-                return _survived(tree, *item)
-            finally:
-                trees.put(tree)
-
-        with ThreadPoolExecutor(jobs) as pool:
-            survived = [item for item, lives in zip(work, pool.map(try_out, work), strict=True) if lives]
+        trees = [_copied(Path(folder) / f"{number}") for number in range(jobs)]
+        for tree in trees:
+            for target in targets:
+                if not _ended_well(_begin(tree, target.tests, learn=True)):
+                    raise RuntimeError(f"the tests of {target.module} fail without any change: {' '.join(target.tests)}")
+        survived = _tried(trees, work)
     alike = [(target, mutant) for target, mutant in survived if (target.module, mutant.now) in EQUIVALENT]
     return len(work), [_line(*item) for item in survived if item not in alike], len(alike)
+
+
+def _tried(trees: Sequence[Path], work: Sequence[tuple[Target, Mutant]]) -> list[tuple[Target, Mutant]]:
+    """Those that nobody noticed; as many at a time as there are trees."""
+    free, running, survived = list(trees), list[_Running](), list[tuple[Target, Mutant]]()
+    waiting = list(reversed(work))
+    while waiting or running:
+        while waiting and free:
+            target, mutant = waiting.pop()
+            tree = free.pop()
+            _change(tree / target.module, mutant.source)
+            running.append(_Running(tree, (target, mutant), _begin(tree, target.tests), time.monotonic() + MOST_SECONDS))
+        wait([one.process.sentinel for one in running], timeout=1)
+        for one in [one for one in running if not one.process.is_alive() or time.monotonic() > one.deadline]:
+            running.remove(one)
+            if _ended_well(one.process, at_once=True):
+                survived.append(one.item)
+            target, _ = one.item
+            _change(one.tree / target.module, (ROOT / target.module).read_text(encoding="utf-8"))
+            free.append(one.tree)
+    return survived
 
 
 def _chosen(target: Target, most: int) -> list[Mutant]:
@@ -117,33 +144,48 @@ def _copied(tree: Path) -> Path:
     return tree
 
 
-def _survived(tree: Path, target: Target, mutant: Mutant) -> bool:
-    path = tree / target.module
-    original = path.read_text(encoding="utf-8")
-    try:
-        compile(mutant.source, str(path), "exec")
-    except SyntaxError:
-        return False
-    path.write_text(mutant.source, encoding="utf-8")
+def _change(path: Path, source: str) -> None:
+    path.write_text(source, encoding="utf-8")
     for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
         compiled.unlink()
-    try:
-        return _passes(tree, target.tests, learn=False)
-    finally:
-        path.write_text(original, encoding="utf-8")
 
 
-def _passes(tree: Path, tests: Sequence[str], *, learn: bool) -> bool:
-    """Whether the tests pass in this tree; with `learn` its modules are compiled for those that follow."""
-    environ = {**os.environ, "PYTHONPATH": str(tree)} | ({} if learn else {"PYTHONDONTWRITEBYTECODE": "1"})
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts="]
-    try:
-        done = subprocess.run(
-            [*command, "--import-mode=importlib", *tests], cwd=tree, env=environ, capture_output=True, timeout=MOST_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+def _load_what_others_wrote() -> None:
+    """Import all that the tests import, and forget what is ours: a process that is forked then has only that to read anew."""
+    importlib.import_module("tests.conftest")
+    importlib.import_module("webapp.app")
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"webapp", "tests", "e2e"} and name not in _KEPT]:
+        del sys.modules[name]
+
+
+def _begin(tree: Path, tests: Sequence[str], *, learn: bool = False) -> ForkProcess:
+    """Run the tests in this tree; with `learn` its modules are compiled for those that follow."""
+    process = get_context("fork").Process(target=_test, args=(tree, tests, learn))
+    process.start()
+    return process
+
+
+def _test(tree: Path, tests: Sequence[str], learn: bool) -> None:
+    """What a process of its own does: its exit status is pytest's."""
+    os.chdir(tree)
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    sys.path[:0] = [str(tree)]
+    sys.dont_write_bytecode = not learn
+    for name in _KEPT & set(sys.modules):
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    options = ["-x", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # what others wrote is imported already
+    os._exit(int(pytest.main([*options, *tests])))
+
+
+def _ended_well(process: ForkProcess, *, at_once: bool = False) -> bool:
+    process.join(0 if at_once else MOST_SECONDS)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    return process.exitcode == 0
 
 
 def _line(target: Target, mutant: Mutant) -> str:

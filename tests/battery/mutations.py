@@ -12,8 +12,11 @@ from cosmic_ray.ast import ast_nodes, get_ast  # type: ignore[import-untyped]  #
 from cosmic_ray.mutating import mutate_code  # type: ignore[import-untyped]
 from cosmic_ray.plugins import get_operator, operator_names  # type: ignore[import-untyped]
 
-_NOT_USED = ("Variable", "RemoveDecorator", "ExceptionReplacer")
-"""Operators that want arguments, or change what no permission hangs on."""
+_NOT_USED = (
+    *("Variable", "RemoveDecorator", "ExceptionReplacer"),
+    *("Eq_Is", "Lt_Is", "LtE_Is", "Gt_Is", "GtE_Is", "Is_Lt", "Is_Gt", "IsNot_Lt", "IsNot_Gt"),
+)
+"""Operators that want arguments, that change what no permission hangs on, or that make of a comparison what Python advises against."""
 
 
 @dataclass(frozen=True)
