@@ -54,7 +54,7 @@ _DOOR = "tests/web/test_api_bearer.py"
 _API_BEARER = (_DOOR, "-k", "not opens_the_api and not may_what_its_role_may")  # those ask at every route
 
 TARGETS = (
-    Target("webapp/web/permissions.py", (), (_ACCESS, f"{_DOOR}::test_each_door_has_its_own_kind_of_token")),
+    Target("webapp/web/permissions.py", ("_OF_ROLE", "may", "token_kind"), (_ACCESS, f"{_DOOR}::test_each_door_has_its_own_kind_of_token")),
     Target("webapp/web/csrf.py", (), ("tests/web/test_csrf.py",)),
     Target("webapp/web/stepup.py", ("FRESH", "is_fresh", "step_up", "confirm"), ("tests/web/test_stepup.py",)),
     Target("webapp/web/routing.py", ("page", "permit", "_require"), ("tests/web/test_routing.py",)),

@@ -15,8 +15,10 @@ from cosmic_ray.plugins import get_operator, operator_names  # type: ignore[impo
 _NOT_USED = (
     *("Variable", "RemoveDecorator", "ExceptionReplacer"),
     *("Eq_Is", "Lt_Is", "LtE_Is", "Gt_Is", "GtE_Is", "Is_Lt", "Is_Gt", "IsNot_Lt", "IsNot_Gt"),
+    *("Is_Eq", "IsNot_NotEq"),
 )
-"""Operators that want arguments, that change what no permission hangs on, or that make of a comparison what Python advises against."""
+"""Operators that want arguments, that change what no permission hangs on, that make of a comparison what Python advises against, or that
+change nothing: None and the members of an enumeration are equal to themselves only."""
 
 
 @dataclass(frozen=True)
