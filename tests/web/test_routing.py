@@ -86,7 +86,8 @@ async def test_a_probe_does_not_even_look_who_asks(house: House, alice: httpx2.A
     assert row["seen_at"] == row["created_at"]
 
 
-async def test_a_public_page_knows_who_is_there(house: House, alice: httpx2.AsyncClient) -> None:
+async def test_a_public_page_is_open_and_knows_who_is_there(stranger: httpx2.AsyncClient, alice: httpx2.AsyncClient) -> None:
+    assert (await stranger.get("/login")).status_code == 200
     assert (await alice.get("/login")).headers["location"] == "/registry-credentials"
 
 
