@@ -7,9 +7,7 @@ import pytest
 
 E2E = Path(__file__).resolve().parent.parent / "e2e"
 
-ONLY_IN_BROWSER = frozenset(
-    {"new_context", "launch_persistent_context", "connect", "connect_over_cdp", "sync_playwright", "async_playwright"}
-)
+ONLY_IN_BROWSER = frozenset({"new_context", "launch_persistent_context", "connect_over_cdp", "sync_playwright", "async_playwright"})
 """Playwright's ways to a page whose console nobody reads. `new_page` of a context is fine, that of a browser makes a context."""
 
 
@@ -17,7 +15,7 @@ def ways_past(text: str) -> list[str]:
     """What in this source gets at a browser on its own."""
     names = [node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in ast.walk(ast.parse(text))]
     found = sorted(ONLY_IN_BROWSER.intersection(names))
-    return found + (["browser.new_page"] if "browser.new_page" in text else [])
+    return found + [way for way in ("browser.new_page", "chromium.connect") if way in text]
 
 
 def test_only_one_file_opens_browsers() -> None:
