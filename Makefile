@@ -4,7 +4,7 @@
 ARGS =
 BIN = .venv/bin
 PYTEST = $(BIN)/python -m pytest
-BATTERY = kills failpoints disk rotations root_keys sealed_values audit_edits backups restore_drill store_model canary abuse two_processes guesses failover
+BATTERY = kills failpoints disk rotations root_keys sealed_values audit_edits backups restore_drill store_model canary abuse two_processes guesses failover mutants
 
 # The lock names the public index, whatever this machine's settings are.
 UV = env -u UV_DEFAULT_INDEX -u UV_INDEX -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS uv --quiet

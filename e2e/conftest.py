@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from e2e import steps
-from e2e.browser import launch, open_context, open_page
+from e2e.browser import broken, launch, open_context, open_page
 from e2e.server import Server, serve
 from tests import system
 from tests.real.fixtures import (
@@ -89,6 +89,15 @@ def settled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         context.storage_state(path=folder / "alice.json")
         context.close()
         yield Settled(running, folder / "alice.json")
+
+
+@pytest.fixture(autouse=True)
+def no_rule_is_broken() -> Iterator[None]:
+    """Fail a journey, whatever it asks for, in which a script failed or the content security policy had something to refuse."""
+    yield
+    found = [*broken]
+    broken.clear()
+    assert found == []
 
 
 @pytest.fixture

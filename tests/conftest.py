@@ -8,7 +8,7 @@ import pytest
 
 from tests import system
 from tests.engines import engine
-from tests.personas import alice, bob, charlie, house, house_environ, stranger
+from tests.personas import alice, bob, charlie, erin, house, house_environ, stranger
 from tests.real.fixtures import (
     authority,
     aws,
@@ -38,6 +38,7 @@ __all__ = [
     "charlie",
     "ecr",
     "engine",
+    "erin",
     "google",
     "google_server",
     "house",

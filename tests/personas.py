@@ -1,7 +1,7 @@
 """The people in the tests' stories, in a house that runs for real: a store on disk, and the whole application.
 
-alice owns the account (admin); bob is of her team and only looks (viewer); charlie is the admin of
-another account. `house` is an async fixture: everything in a test runs in one event loop.
+alice owns the account (admin); erin works in it (editor); bob is of her team and only looks (viewer); charlie is the
+admin of another account. `house` is an async fixture: everything in a test runs in one event loop.
 """
 
 from collections.abc import AsyncIterator
@@ -79,7 +79,7 @@ class Persona:
 
 @dataclass
 class House:
-    """A running application with its store, and the three personas in it."""
+    """A running application with its store, and the personas in it."""
 
     settings: Settings
     store: Store
@@ -88,6 +88,7 @@ class House:
     alice: Persona
     bob: Persona
     charlie: Persona
+    erin: Persona
     stack: AsyncExitStack
     engine: Engine
 
@@ -171,7 +172,7 @@ def house_environ() -> dict[str, str]:
 async def house(
     tmp_path: Path, anyio_backend: str, engine: Engine, house_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[House]:
-    """The application, running, with alice, bob and charlie in it."""
+    """The application, running, with alice, bob, charlie and erin in it."""
     monkeypatch.setattr(keyring_watch, "SETTLED", 0.0)  # no other process is there, for which a rotation would wait
     clock = TestClock()
     acme, other = new_id(), new_id()
@@ -189,10 +190,11 @@ async def house(
             alice=Persona("alice", "admin", acme, "Acme"),
             bob=Persona("bob", "viewer", acme, "Acme"),
             charlie=Persona("charlie", "admin", other, "Other"),
+            erin=Persona("erin", "editor", acme, "Acme"),
             stack=stack,
             engine=engine,
         )
-        for persona in (built.alice, built.bob, built.charlie):
+        for persona in (built.alice, built.bob, built.charlie, built.erin):
             await built.move_in(persona)
         yield built
 
@@ -213,6 +215,12 @@ async def bob(house: House) -> httpx2.AsyncClient:
 async def charlie(house: House) -> httpx2.AsyncClient:
     """Charlie's browser, signed in."""
     return await house.signed_in(house.charlie)
+
+
+@pytest.fixture
+async def erin(house: House) -> httpx2.AsyncClient:
+    """Erin's browser, signed in."""
+    return await house.signed_in(house.erin)
 
 
 @pytest.fixture

@@ -23,4 +23,4 @@ async def empty_house(tmp_path: Path, anyio_backend: str, engine: Engine) -> Asy
         store = await stack.enter_async_context(open_store(settings, clock=clock, first=True))
         app = create_app(settings, store=store)
         await stack.enter_async_context(app.router.lifespan_context(app))
-        yield House(settings, store, app, clock, NOBODY, NOBODY, NOBODY, stack, engine)
+        yield House(settings, store, app, clock, NOBODY, NOBODY, NOBODY, NOBODY, stack, engine)

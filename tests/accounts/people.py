@@ -48,10 +48,10 @@ async def member_id(house: House, email: str) -> str:
 
 
 async def second_admin(house: House) -> Persona:
-    """Erin, who is an admin beside alice."""
-    erin = Persona("erin", "admin", house.alice.account_id, house.alice.account_name)
-    await house.move_in(erin)
-    return erin
+    """Grace, who is an admin beside alice."""
+    grace = Persona("grace", "admin", house.alice.account_id, house.alice.account_name)
+    await house.move_in(grace)
+    return grace
 
 
 async def actions(house: House, last: int) -> list[object]:

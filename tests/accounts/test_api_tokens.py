@@ -18,14 +18,6 @@ pytestmark = pytest.mark.anyio
 TOKENS = "/settings/api-tokens"
 
 
-@pytest.fixture
-async def erin(house: House) -> httpx2.AsyncClient:
-    """The browser of an editor of alice's account."""
-    persona = Persona("erin", "editor", house.alice.account_id, "Acme")
-    await house.move_in(persona)
-    return await house.signed_in(persona)
-
-
 async def me(house: House, token: str) -> httpx2.Response:
     return await (await house.client()).get("/api/v1/me", headers=bearer(token))
 

@@ -100,8 +100,8 @@ async def test_an_account_has_so_many_pending_at_most(house: House, alice: httpx
     assert "2 invitations are pending" in (await invite(alice, "c@example.com")).text
     await invited(alice, "b@example.com")
     house.clock.advance(7 * DAY)
-    erin = await house.signed_in(house.alice)
-    await invited(erin, "c@example.com")
+    grace = await house.signed_in(house.alice)
+    await invited(grace, "c@example.com")
     assert [found.email for found in await house.store.invitations.pending(house.alice.actor)] == ["c@example.com"]
 
 
@@ -136,9 +136,9 @@ async def test_another_accounts_invitations_are_not_there(house: House, alice: h
 async def test_who_writes_to_the_database_raises_no_invitation(
     house: House, alice: httpx2.AsyncClient, stranger: httpx2.AsyncClient, column: str, value: object
 ) -> None:
-    erin = await second_admin(house)
+    grace = await second_admin(house)
     token = await invited(alice)
-    value = value or {"account_id": house.charlie.account_id, "invited_by": erin.member_id}[column]
+    value = value or {"account_id": house.charlie.account_id, "invited_by": grace.member_id}[column]
     await house.tamper(f"UPDATE invitations SET {column} = :value", value=value)
     assert (await join(stranger, token)).status_code == 404
     assert "session" not in stranger.cookies

@@ -17,8 +17,8 @@ async def test_everybody_sees_the_members_and_only_an_admin_changes_them(
 ) -> None:
     await invited(alice)
     mine, his = (await alice.get(MEMBERS)).text, (await bob.get(MEMBERS)).text
-    assert list(rows(mine)) == ["alice@example.com", "bob@example.com", DANA]
-    assert list(rows(his)) == ["alice@example.com", "bob@example.com"], "who is invited is for admins"
+    assert list(rows(mine)) == ["alice@example.com", "bob@example.com", "erin@example.com", DANA]
+    assert list(rows(his)) == ["alice@example.com", "bob@example.com", "erin@example.com"], "who is invited is for admins"
     assert "charlie@example.com" not in mine
     assert f"{MEMBERS}/{house.bob.member_id}/remove" in rows(mine)["bob@example.com"]
     assert f"{MEMBERS}/leave" in rows(mine)["alice@example.com"]

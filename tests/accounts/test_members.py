@@ -124,9 +124,9 @@ async def test_bootstrap_tokens_stay_where_the_box_is_not_ticked(house: House, a
     token, alices = await bootstrap_token(dana), await bootstrap_token(alice)
     assert (await remove(alice, danas)).status_code == 303
     assert (await enroll(house, token)).status_code == 201
-    _, erins = await joined(house, alice, "erin@example.com")
-    assert "bootstrap token" not in (await alice.get(f"{MEMBERS}/{erins}/remove")).text
-    assert (await remove(alice, erins, revoke_bootstrap_tokens="1")).status_code == 303
+    _, graces = await joined(house, alice, "grace@example.com")
+    assert "bootstrap token" not in (await alice.get(f"{MEMBERS}/{graces}/remove")).text
+    assert (await remove(alice, graces, revoke_bootstrap_tokens="1")).status_code == 303
     assert (await enroll(house, alices, "rack1-node08")).status_code == 201, "another member's stay"
 
 
@@ -148,9 +148,9 @@ async def test_the_invitations_of_who_is_removed_or_demoted_are_dead(
     house: House, alice: httpx2.AsyncClient, stranger: httpx2.AsyncClient
 ) -> None:
     for end in ("remove", "role"):
-        erin, erins = await joined(house, alice, f"erin-{end}@example.com", "admin")
-        token = await invited(erin, f"frank-{end}@example.com")
-        assert (await alice.post(f"{MEMBERS}/{erins}/{end}", data={"role": "editor"})).status_code == 303
+        grace, graces = await joined(house, alice, f"grace-{end}@example.com", "admin")
+        token = await invited(grace, f"frank-{end}@example.com")
+        assert (await alice.post(f"{MEMBERS}/{graces}/{end}", data={"role": "editor"})).status_code == 303
         answer = await join(stranger, token)
         assert answer.status_code == 410
         assert "taken back" in answer.text
@@ -183,17 +183,17 @@ async def test_who_left_can_be_invited_again(house: House, alice: httpx2.AsyncCl
 
 
 async def demote_each_other(house: House, first: Team, second: Team, *, removes: bool) -> Sequence[BaseException | None]:
-    """Alice and erin, the two admins, act on each other at the same time; what became of both."""
-    erin = await second_admin(house)
+    """Alice and grace, the two admins, act on each other at the same time; what became of both."""
+    grace = await second_admin(house)
     if removes:
         acts = (
-            first.remove(house.alice.actor, erin.member_id, revoke_bootstrap_tokens=False),
-            second.remove(erin.actor, house.alice.member_id, revoke_bootstrap_tokens=False),
+            first.remove(house.alice.actor, grace.member_id, revoke_bootstrap_tokens=False),
+            second.remove(grace.actor, house.alice.member_id, revoke_bootstrap_tokens=False),
         )
     else:
         acts = (
-            first.change_role(house.alice.actor, erin.member_id, "viewer"),
-            second.change_role(erin.actor, house.alice.member_id, "viewer"),
+            first.change_role(house.alice.actor, grace.member_id, "viewer"),
+            second.change_role(grace.actor, house.alice.member_id, "viewer"),
         )
     return await asyncio.gather(*acts, return_exceptions=True)
 
@@ -215,10 +215,10 @@ async def test_so_they_do_at_two_processes(house: House, neighbour: House, *, re
 
 @on_postgresql
 async def test_the_last_two_admins_leave_at_two_processes_and_one_stays(house: House, neighbour: House) -> None:
-    erin = await second_admin(house)
+    grace = await second_admin(house)
     outcomes = await asyncio.gather(
         house.store.team.remove(house.alice.actor, house.alice.member_id, revoke_bootstrap_tokens=True),
-        neighbour.store.team.remove(erin.actor, erin.member_id, revoke_bootstrap_tokens=True),
+        neighbour.store.team.remove(grace.actor, grace.member_id, revoke_bootstrap_tokens=True),
         return_exceptions=True,
     )
     assert sorted(map(type, outcomes), key=repr) == sorted([type(None), Conflict], key=repr)

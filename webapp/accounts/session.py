@@ -19,6 +19,11 @@ SEEN_EVERY = MINUTE
 """How often at most the database is told that a session is used: a write is dear."""
 
 
+def is_valid(now: int, *, seen_at: int, expires_at: int) -> bool:
+    """Whether a session is one still: nobody was away for longer than IDLE, and its end has not come. All in Unix milliseconds."""
+    return now < expires_at and now - seen_at <= IDLE
+
+
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
     """A valid session and its member.

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from webapp.accounts.member import Member, is_genuine
-from webapp.accounts.session import ABSOLUTE, IDLE, SEEN_EVERY, LiveSession, Method, SessionFacts
+from webapp.accounts.session import ABSOLUTE, IDLE, SEEN_EVERY, LiveSession, Method, SessionFacts, is_valid
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import DAY, Clock
@@ -63,7 +63,7 @@ class Sessions:
             _logger.error("a member's row was not written by this program, so their sessions are none", member=row["member_id"])
             return None
         now = self._clock()
-        if now >= row["expires_at"] or now - row["seen_at"] > IDLE:
+        if not is_valid(now, seen_at=row["seen_at"], expires_at=row["expires_at"]):
             return None
         if touch and now - row["seen_at"] >= SEEN_EVERY:
             await self._touch(row, now)

@@ -28,7 +28,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One term's key: `rows` are the values under it now, `wraps` all the data keys that it has ever wrapped."""
+    """One term's key: `rows` are an account's values under it now, `wraps` all the data keys that it has ever wrapped, for whomever."""
 
     id: int
     state: State
@@ -52,10 +52,14 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keyring's terms, the newest first, and the fingerprint of the root key that wraps them."""
+    """The keyring's terms, the newest first, and the fingerprint of the root key that wraps them.
+
+    Unless the account is `alone` here, what is counted over all accounts is not for its page.
+    """
 
     root_fingerprint: str
     terms: Sequence[Key]
+    alone: bool
 
     @property
     def active(self) -> Key:
@@ -64,5 +68,10 @@ class Keys:
 
     @property
     def unfinished(self) -> int:
-        """How many values a rotation has not come to yet."""
+        """How many of the account's values a rotation has not come to yet."""
         return sum(key.rows for key in self.terms if key.state is not State.ACTIVE)
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether a rotation is not at its end: with values of the account, or of others."""
+        return self.unfinished > 0 or any(key.state is State.RETIRING for key in self.terms)

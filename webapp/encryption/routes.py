@@ -13,6 +13,7 @@ from webapp.kms_key import AWS_KMS
 from webapp.settings import Settings
 from webapp.vault import place_of
 from webapp.web.permissions import Permission
+from webapp.web.principal import actor
 from webapp.web.rendering import render
 from webapp.web.routing import page
 
@@ -22,7 +23,7 @@ async def show(request: Request) -> Response:
     repository: KeyRepository = request.app.state.keys
     state = request.app.state
     context = {
-        "keys": await repository.keys(),
+        "keys": await repository.keys(actor(request)),
         "root_place": _place(state.settings),
         "heads": state.heads,
         "sink": _without_query(state.heads.sink),

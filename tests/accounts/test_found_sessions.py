@@ -1,0 +1,73 @@
+"""Which cookies stand for a session, asked of the store: its row, its member's row, its time, and what a look at it changes."""
+
+import httpx2
+import pytest
+
+from tests.personas import House
+from webapp.accounts.session import IDLE, SEEN_EVERY
+from webapp.vault import mint
+
+pytestmark = pytest.mark.anyio
+
+ENGINES = ("sqlite",)  # the pages of sign-in ask on both
+
+
+def cookie(client: httpx2.AsyncClient) -> str:
+    return str(client.cookies["session"])
+
+
+async def seen_at(house: House) -> int:
+    row = await house.store.database.fetch_one("SELECT seen_at FROM sessions")
+    assert row is not None
+    return int(row["seen_at"])
+
+
+async def test_it_says_who_is_signed_in(house: House, alice: httpx2.AsyncClient) -> None:
+    found = await house.store.sessions.find(cookie(alice), touch=False)
+    assert found is not None
+    assert (found.member_id, found.email, found.role) == (house.alice.member_id, "alice@example.com", "admin")
+    assert (found.account_id, found.account_name) == (house.alice.account_id, "Acme")
+    assert (found.has_password, found.has_passkey, found.has_identity) == (True, False, False)
+    assert found.password_at == house.clock()
+
+
+async def test_a_cookie_that_is_no_token_or_nobodys_stands_for_none(house: House, alice: httpx2.AsyncClient) -> None:
+    for text in ("", "x", cookie(alice)[:-1], mint("s").text.reveal().decode(), mint("a").text.reveal().decode()):
+        assert await house.store.sessions.find(text, touch=True) is None
+
+
+async def test_another_token_with_its_accessor_stands_for_none(house: House, alice: httpx2.AsyncClient) -> None:
+    other = mint("s")
+    await house.tamper("UPDATE sessions SET accessor = :accessor", accessor=other.accessor)
+    assert await house.store.sessions.find(other.text.reveal().decode(), touch=True) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sessions SET expires_at = expires_at + 1",
+        "members SET role = 'admin' WHERE role = 'viewer'",
+        "members SET password_hash = '' WHERE role = 'viewer'",
+        "members SET email_key = 'mallory@example.com' WHERE role = 'viewer'",
+        "sessions SET ended_at = 1",
+    ],
+)
+async def test_a_row_that_somebody_else_wrote_is_none(
+    house: House, bob: httpx2.AsyncClient, change: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await house.store.sessions.find(cookie(bob), touch=False) is not None
+    await house.tamper(f"UPDATE {change}")
+    assert await house.store.sessions.find(cookie(bob), touch=False) is None
+    assert ("was not written by this program" in caplog.text) == change.startswith("members")
+    assert house.bob.member_id in caplog.text or not change.startswith("members")
+
+
+async def test_it_is_prolonged_once_a_minute_by_somebody_who_is_there(house: House, alice: httpx2.AsyncClient) -> None:
+    begun = await seen_at(house)
+    for later, touch, seen in ((SEEN_EVERY - 1, True, begun), (1, False, begun), (0, True, begun + SEEN_EVERY)):
+        house.clock.advance(later)
+        assert await house.store.sessions.find(cookie(alice), touch=touch) is not None
+        assert await seen_at(house) == seen
+    house.clock.advance(IDLE + 1)
+    assert await house.store.sessions.find(cookie(alice), touch=True) is None
+    assert await seen_at(house) == begun + SEEN_EVERY
