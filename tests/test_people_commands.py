@@ -131,6 +131,7 @@ async def test_it_refuses_a_reset_and_changes_nothing(house: House) -> None:
     for email, password, says in (
         ("nobody@example.com", NEW, "No member has this address."),
         ("", NEW, "No member has this address."),
+        ("\udcff@example.com", NEW, "No member has this address."),  # a byte that is no UTF-8, as Python has it among arguments
         ("bob@example.com", "too short", "Use at least 15"),
         ("bob@example.com", "bob@example.com", "is the email address"),
     ):

@@ -56,3 +56,8 @@ def test_a_huge_address_takes_no_time() -> None:
 )
 def test_an_account_without_a_name_is_named_after_the_domain(email: str, name: str) -> None:
     assert name_from_email(email).text == name
+
+
+@pytest.mark.parametrize("text", ["ana@example.com\x00", "\udcff@example.org", "\ud83d"])
+def test_nobody_is_found_by_what_no_database_takes(text: str) -> None:
+    assert key_to_look_for(text) == ""

@@ -106,5 +106,9 @@ def parse_email(text: str) -> Email:
 
 
 def key_to_look_for(text: str) -> str:
-    """The key of what was typed to sign in, which need not be an address at all: then no member has it."""
-    return key_of(text.strip()[: 4 * LONGEST_EMAIL])[: 4 * LONGEST_EMAIL]
+    """The key of what was typed to sign in, which need not be an address at all: then no member has it.
+
+    So it is for what no database takes, half of a surrogate pair and NUL: a command's arguments and an issuer's claims may hold them.
+    """
+    key = key_of(text.strip()[: 4 * LONGEST_EMAIL])[: 4 * LONGEST_EMAIL]
+    return "" if any(character == "\0" or unicodedata.category(character) == "Cs" for character in key) else key
