@@ -6,8 +6,10 @@ import httpx2
 import pytest
 
 from tests.engines import on_sqlite
-from tests.personas import House
+from tests.personas import PASSWORD, House
 from tests.stories import bearer, bootstrap_token, program
+from webapp.actor import Actor
+from webapp.clock import MINUTE
 from webapp.vault import Secret
 
 pytestmark = [pytest.mark.anyio, on_sqlite]  # it is asked again what is asked on both engines anyway
@@ -34,7 +36,7 @@ async def send_form(client: httpx2.AsyncClient, path: str, first: str, act: Act,
 
 
 async def count(house: House, table: str) -> int:
-    return len(await house.store.database.fetch_all(f"SELECT * FROM {table}"))  # noqa: S608  the test's own words
+    return len(await house.store.database.fetch_all(f"SELECT * FROM {table}"))
 
 
 async def test_who_is_removed_meanwhile_makes_no_bootstrap_token(house: House) -> None:
@@ -97,3 +99,22 @@ async def test_a_bootstrap_token_that_is_revoked_meanwhile_enrols_nobody(house: 
     answer = await machine.post("/api/v1/enroll", content=halves('{"name": ', revoke, '"rack1-node07"}'), headers=bearer(token))
     assert answer.status_code == 401, answer.text
     assert await count(house, "agents") == 0
+
+
+async def test_who_is_removed_while_the_password_is_verified_makes_no_bootstrap_token(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erin = await house.signed_in(house.erin)
+    house.clock.advance(6 * MINUTE)
+    signing_in = house.app.state.signing_in
+    confirm = signing_in.confirm_password
+
+    async def and_meanwhile(actor: Actor, password: Secret) -> bool:
+        right: bool = await confirm(actor, password)
+        await house.store.team.remove(house.alice.actor, house.erin.member_id, revoke_bootstrap_tokens=True)
+        return right
+
+    monkeypatch.setattr(signing_in, "confirm_password", and_meanwhile)
+    answer = await erin.post("/agents/bootstrap-tokens", data={"description": "", "lifetime": "365d", "current_password": PASSWORD})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    assert await count(house, "bootstrap_tokens") == 0
