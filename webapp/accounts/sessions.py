@@ -72,9 +72,17 @@ class Sessions:
         return SessionFacts(**{name: facts[name] for name in SessionFacts.__dataclass_fields__})
 
     async def begin(
-        self, transaction: AccountTransaction, actor: Actor, member: Member, user_agent: str, method: Method, detail: str | None = None
+        self,
+        transaction: AccountTransaction,
+        actor: Actor,
+        member: Member,
+        user_agent: str,
+        method: Method,
+        detail: str | None = None,
+        *,
+        shown_at: int | None = None,
     ) -> Secret:
-        """Begin a session for a member who has just shown who they are; returns its token, the one time that there is one."""
+        """Begin a session for a member who has shown who they are, just now or at `shown_at`; returns its token, which is nowhere else."""
         token, now = mint("s"), self._clock()
         expires_at = now + ABSOLUTE
         await transaction.execute(
@@ -83,7 +91,7 @@ class Sessions:
         await transaction.execute(
             "INSERT INTO sessions (accessor, account_id, member_id, mac, created_at, seen_at, expires_at, password_at, address, user_agent,"
             " method)"
-            " VALUES (:accessor, :account_id, :member_id, :mac, :now, :now, :expires_at, :now, :address, :user_agent,"
+            " VALUES (:accessor, :account_id, :member_id, :mac, :now, :now, :expires_at, :shown_at, :address, :user_agent,"
             " :method)",
             {
                 "accessor": token.accessor,
@@ -91,6 +99,7 @@ class Sessions:
                 "mac": self._vault.token_mac(token, owner=member.id, account_id=member.account_id, expires_at=expires_at),
                 "now": now,
                 "expires_at": expires_at,
+                "shown_at": now if shown_at is None else min(shown_at, now),
                 "address": actor.address,
                 "method": method,
                 "user_agent": "".join(character for character in user_agent if character.isprintable())[:_LONGEST_USER_AGENT],
