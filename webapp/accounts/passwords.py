@@ -9,6 +9,7 @@ from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, NotFound, Unauthorised
+from webapp.names import printable
 from webapp.vault import Secret, Vault
 
 _MEMBER = "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE account_id = :account_id AND id = :id"
@@ -101,7 +102,7 @@ class Passwords:
     def _refuse_forged(self, row: Row) -> None:
         if not is_genuine(self._vault, row):  # a new MAC would make it genuine, with the role that somebody wrote into it
             raise Conflict(
-                f"The row of {row['email']} was not written by this program, or was changed since. Have an admin remove this member, and"
-                " invite them again; create-admin makes another admin.",
+                f"The row of {printable(str(row['email']))} was not written by this program, or was changed since. Have an admin remove"
+                " this member, and invite them again; create-admin makes another admin.",
                 "not-genuine",
             )
