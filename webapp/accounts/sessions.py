@@ -9,7 +9,7 @@ from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import DAY, Clock
 from webapp.database import AccountTransaction, Database, Row
-from webapp.errors import NotFound, Unavailable
+from webapp.errors import NotFound, Unauthorised, Unavailable
 from webapp.log import get_logger
 from webapp.vault import Secret, Vault, mint, parse
 
@@ -29,9 +29,23 @@ _LIVE = (
     "SELECT accessor, user_agent, address, method, created_at, seen_at, expires_at FROM sessions"
     " WHERE account_id = :account_id AND member_id = :member_id AND ended_at IS NULL AND expires_at > :now AND seen_at >= :idle_since"
 )
+_IS_SIGNED_IN = (
+    "SELECT accessor FROM sessions WHERE account_id = :account_id AND accessor = :accessor AND member_id = :id AND ended_at IS NULL"
+)
 _MOST_LISTED = 100
 
 _logger = get_logger(__name__)
+
+
+async def require_signed_in(transaction: AccountTransaction, actor: Actor) -> None:
+    """Raise Unauthorised when the session that the actor acts in has ended meanwhile; who acts in none, as a command, passes.
+
+    For what outlives a session, and would outlive what ended it: a reset of the password, a removal.
+    """
+    if actor.accessor is None:
+        return
+    if await transaction.fetch_one(_IS_SIGNED_IN, {"id": actor.id, "accessor": actor.accessor}) is None:
+        raise Unauthorised("Sign in to go on.")
 
 
 class Sessions:

@@ -93,13 +93,13 @@ class SigningIn:
     ) -> SignedIn:
         """Sign in a member who has shown who they are, just now or at `shown_at`; the session that the browser had ends.
 
-        `within` runs in the transaction of the new session, and may refuse it by raising.
+        `within` runs in the transaction of the new session, and may refuse it by raising: then the browser keeps the one that it had.
         """
-        await self._sessions.end_of_browser(browser.session, actor)
         async with self._database.account(member.account_id).transaction() as transaction:
             if within is not None:
                 await within(transaction)
             session = await self._sessions.begin(transaction, actor, member, browser.user_agent, method, detail, shown_at=shown_at)
+        await self._sessions.end_of_browser(browser.session, actor)
         device = device_of(self._vault, browser.device, member.id)
         return SignedIn(member, session, Secret(device_cookie(self._vault, member.id, device).encode("ascii")))
 
