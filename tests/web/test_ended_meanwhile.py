@@ -118,3 +118,19 @@ async def test_who_is_removed_while_the_password_is_verified_makes_no_bootstrap_
     answer = await erin.post("/agents/bootstrap-tokens", data={"description": "", "lifetime": "365d", "current_password": PASSWORD})
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     assert await count(house, "bootstrap_tokens") == 0
+
+
+async def test_who_is_removed_while_a_registry_is_asked_stores_nothing_after_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    erin = await house.signed_in(house.erin)
+    tests = house.app.state.connection_tests
+    ask = tests.test
+
+    async def and_meanwhile(*arguments: object, **named: object) -> object:
+        found: object = await ask(*arguments, **named)
+        await house.store.team.remove(house.alice.actor, house.erin.member_id, revoke_bootstrap_tokens=True)
+        return found
+
+    monkeypatch.setattr(tests, "test", and_meanwhile)
+    draft = {"registry_url": "registry.invalid", "auth_method": "password", "username": "acme", "password": "s3cret"}
+    answer = await erin.post("/registry-credentials/test", data=draft)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/login"), "a save comes after such a test"
