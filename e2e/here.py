@@ -13,6 +13,7 @@ from e2e.server import START_SECONDS, STOP_SECONDS, Served
 from tests.personas import TestClock
 from tests.real.process import free_port
 from webapp.app import create_app
+from webapp.connections import OpenConnections
 from webapp.http_protocol import HttpProtocol
 from webapp.settings import Settings
 from webapp.store import open_store
@@ -36,6 +37,7 @@ def serve_here(folder: Path, clock: TestClock, *, host: str = "127.0.0.1", **mor
                 access_log=False, proxy_headers=False, server_header=False,
             )  # fmt: skip
             server = uvicorn.Server(config)
+            server.server_state = OpenConnections(100, asyncio.get_running_loop().time())
             serving = asyncio.create_task(server.serve())
             while not stop.is_set() and not serving.done():
                 if server.started:

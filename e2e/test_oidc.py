@@ -12,7 +12,7 @@ from e2e.browser import open_context, open_page
 from e2e.conftest import BOTH
 from e2e.here import serve_here
 from e2e.server import Served
-from e2e.test_pages import WIDTHS, problems
+from e2e.test_pages import open_with_axe, problems
 from tests.personas import TestClock
 from tests.real.issuer import PASSWORD, Issuer
 from webapp.clock import MINUTE
@@ -134,10 +134,9 @@ def test_alice_unlinks_and_links_again(page: Page, place: Place) -> None:
     expect(page.get_by_role("row", name="Acme ID")).to_be_visible()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_its_pages_are_accessible_and_fit(browser: Browser, place: Place, issuer: Issuer, width: int, violations: list[str]) -> None:
+def test_its_pages_are_accessible_and_fit(browser: Browser, place: Place, issuer: Issuer, violations: list[str]) -> None:
     issuer.clock = lambda: place.clock() / 1000
-    context = open_context(browser, place.server, viewport={"width": width, "height": 800})
+    context = open_with_axe(browser, place.server)
     page = open_page(context, violations)
     page.goto("/login")
     found = problems(page, "sign-in")

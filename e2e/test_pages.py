@@ -115,10 +115,12 @@ def pages(page: Page) -> dict[str, str]:
 
 
 def problems(page: Page, name: str) -> list[tuple[str, ...]]:
-    """What is wrong with the page that is open, on a phone and on a desk, in light and in dark; its context has axe in every page.
+    """What is wrong with the page that is open, on a phone and a desk, light and dark; quicker in a context that has axe in every page.
 
     Of the dark page only what is about colours: all the rest is as it is in the light one.
     """
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
     found: list[tuple[str, ...]] = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})

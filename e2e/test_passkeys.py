@@ -207,10 +207,8 @@ def test_a_session_that_has_ended_leads_to_the_sign_in_and_back(alice: Person) -
     expect(page.get_by_role("heading", name="Your sign-in", level=1)).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [320, 1280])
-def test_the_pages_are_accessible_and_fit(alice: Person, width: int) -> None:
+def test_the_pages_are_accessible_and_fit(alice: Person) -> None:
     page = alice.page
-    page.set_viewport_size({"width": width, "height": 800})
     alice.add("work laptop")
     expect(page.get_by_text("Passkey added.")).to_be_visible()
     found = problems(page, "your sign-in")

@@ -78,7 +78,7 @@ async def test_a_connection_that_asks_nothing_more_is_closed_after_65_seconds(wi
 
 
 async def test_a_body_that_does_not_go_on_is_too_slow_after_ten_seconds(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="webapp")
     client = await wire.connect(HALF_BODY)
     await until(lambda: wire.connections.held > 0)
     await wire.pass_by(9)
