@@ -152,3 +152,9 @@ def test_the_command_line_knows_them(capsys: pytest.CaptureFixture[str]) -> None
             main(arguments)
         assert ended.value.code == 2
         assert re.search("required: .*--password-stdin", capsys.readouterr().err)
+
+
+async def test_what_somebody_wrote_in_place_of_an_address_says_nothing_to_the_terminal(house: House) -> None:
+    await house.tamper("UPDATE members SET email = 'bob@example.com' || :escape WHERE role = 'viewer'", escape="\x1b[2J")
+    outcome = await run(house, "reset-password", NEW, email="bob@example.com")
+    assert refused(outcome, "The row of bob@example.com?[2J was not written by this program")

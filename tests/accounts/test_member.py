@@ -31,6 +31,8 @@ def test_it_is_trimmed_composed_and_found_whatever_its_case() -> None:
         ("ana@exam\x00ple.com", "Character 9"),
         ("ana@example.com\r\nBcc: x@y", "Character 16"),
         ("\u202eana@example.com", "Character 1"),
+        ("ana\u3164@example.com", "Character 4"),
+        ("ana\ufe0f@example.com", "Character 4"),
         ("x" * 250 + "@b.de", f"at most {LONGEST_EMAIL}"),
         ("ä" * 125 + "@b.de", "255 bytes"),
     ],

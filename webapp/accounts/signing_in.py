@@ -81,17 +81,25 @@ class SigningIn:
             return Refused(member)
 
     async def begin(
-        self, actor: Actor, member: Member, browser: Browser, method: Method, detail: str | None = None, *, within: Within | None = None
+        self,
+        actor: Actor,
+        member: Member,
+        browser: Browser,
+        method: Method,
+        detail: str | None = None,
+        *,
+        within: Within | None = None,
+        shown_at: int | None = None,
     ) -> SignedIn:
-        """Sign in a member who has just shown who they are; the session that the browser had ends.
+        """Sign in a member who has shown who they are, just now or at `shown_at`; the session that the browser had ends.
 
-        `within` runs in the transaction of the new session, and may refuse it by raising.
+        `within` runs in the transaction of the new session, and may refuse it by raising: then the browser keeps the one that it had.
         """
-        await self._sessions.end_of_browser(browser.session, actor)
         async with self._database.account(member.account_id).transaction() as transaction:
             if within is not None:
                 await within(transaction)
-            session = await self._sessions.begin(transaction, actor, member, browser.user_agent, method, detail)
+            session = await self._sessions.begin(transaction, actor, member, browser.user_agent, method, detail, shown_at=shown_at)
+        await self._sessions.end_of_browser(browser.session, actor)
         device = device_of(self._vault, browser.device, member.id)
         return SignedIn(member, session, Secret(device_cookie(self._vault, member.id, device).encode("ascii")))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from webapp.accounts.member import Belongings, ListedMember, is_genuine, member_mac
+from webapp.accounts.sessions import require_signed_in
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
@@ -135,10 +136,14 @@ class Team:
             await self._chain.append(transaction, actor, Event("member.remove", "member", member_id, row["email"], detail=detail))
 
     async def require_admin(self, transaction: AccountTransaction, actor: Actor) -> None:
-        """Raise Forbidden unless the actor is an admin of the account still, in this transaction: they may just have been removed."""
+        """Raise Forbidden unless the actor is an admin of the account still, in this transaction: they may just have been removed.
+
+        Raises Unauthorised when it is their session that has ended.
+        """
         row = await transaction.fetch_one(_WHOLE, {"id": actor.id}) if actor.kind == "member" else None
         if row is None or row["role"] != "admin" or not is_genuine(self._vault, row):
             raise Forbidden("Only a member who is an admin may do this.")
+        await require_signed_in(transaction, actor)
 
     async def _whole(self, transaction: AccountTransaction, member_id: str) -> Row:
         row = await transaction.fetch_one(_WHOLE, {"id": member_id})
