@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from webapp.accounts.device import device_cookie
 from webapp.accounts.member import Email, Member, is_genuine, key_to_look_for, member_mac
 from webapp.accounts.members import hash_of_new, member_of
 from webapp.accounts.sessions import require_signed_in
@@ -47,8 +48,8 @@ class Passwords:
         self._chain = chain
         self._clock = clock
 
-    async def change(self, actor: Actor, password: Secret) -> None:
-        """Give the actor this password, and end all their sessions but this one.
+    async def change(self, actor: Actor, password: Secret) -> Secret:
+        """Give the actor this password, and end all their sessions but this one; returns what their device's cookie is to hold now.
 
         That it is the actor who asks was confirmed before. Raises Invalid for a password that will not do, Unauthorised when the session
         has ended meanwhile, Unavailable.
@@ -65,6 +66,7 @@ class Passwords:
             ended = await self._store(transaction, actor.id, password_hash, but=accessor)
             detail = f"{'a first one; ' if first else ''}other sessions ended: {ended}"
             await self._chain.append(transaction, actor, Event("member.change_password", "member", actor.id, row["email"], detail=detail))
+        return device_cookie(self._vault, actor.id, password_hash)
 
     async def reset(self, actor: Actor, email: str, password: Secret) -> Reset:
         """Give the member with this address another password, and end all their sessions; for the server's command line.
