@@ -4,7 +4,7 @@ alice owns the account (admin); erin works in it (editor); bob is of her team an
 admin of another account. `house` is an async fixture: everything in a test runs in one event loop.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -114,24 +114,20 @@ class House:
             )
         return await self.client(token.text.reveal().decode("ascii"))
 
-    async def move_in(self, persona: Persona) -> None:
-        """Make the persona's account, when it is not there yet, and its member."""
-        row = {"id": persona.member_id, "email_key": persona.email, "role": persona.role, "password_hash": password_hash()}
-        async with self.store.database.account(persona.account_id).transaction() as transaction:
+    async def move_in(self, *personas: Persona) -> None:
+        """Make the personas' accounts, those that are not there yet, and their members: in one go, which costs one commit."""
+        accounts, members = [], []
+        for persona in personas:
+            row = {"id": persona.member_id, "email_key": persona.email, "role": persona.role, "password_hash": password_hash()}
+            mac = member_mac(self.store.vault, {**row, "account_id": persona.account_id})
+            accounts.append((persona.account_id, persona.account_name, 1, self.clock()))
+            members.append((*row.values(), persona.account_id, persona.email, mac, 1, self.clock()))
+        async with self.store.database.transaction() as transaction:
             await transaction.execute(
-                "INSERT INTO accounts (id, name, version, created_at) VALUES (:account_id, :name, 1, :now) ON CONFLICT (id) DO NOTHING",
-                {"name": persona.account_name, "now": self.clock()},
+                *_rows("INSERT INTO accounts (id, name, version, created_at)", accounts, " ON CONFLICT (id) DO NOTHING")
             )
-            await transaction.execute(
-                "INSERT INTO members (id, account_id, email, email_key, role, password_hash, mac, version, created_at)"
-                " VALUES (:id, :account_id, :email, :email_key, :role, :password_hash, :mac, 1, :now)",
-                {
-                    **row,
-                    "mac": member_mac(self.store.vault, {**row, "account_id": persona.account_id}),
-                    "email": persona.email,
-                    "now": self.clock(),
-                },
-            )
+            columns = "id, email_key, role, password_hash, account_id, email, mac, version, created_at"
+            await transaction.execute(*_rows(f"INSERT INTO members ({columns})", members))
 
     async def audit(self) -> list[dict[str, object]]:
         """All rows of the audit log, oldest first."""
@@ -155,6 +151,13 @@ class House:
         """All that is in the data directory and in the database's files."""
         files = b"".join(path.read_bytes() for path in self.settings.data_dir.rglob("*") if path.is_file())
         return files + self.engine.on_disk()
+
+
+def _rows(insert: str, rows: Sequence[tuple[object, ...]], but: str = "") -> tuple[str, dict[str, object]]:
+    """A statement that inserts all of the rows, and what is bound in it."""
+    values = {f"v{number}_{place}": value for number, row in enumerate(rows) for place, value in enumerate(row)}
+    places = ", ".join(f"({', '.join(f':v{number}_{place}' for place in range(len(row)))})" for number, row in enumerate(rows))
+    return f"{insert} VALUES {places}{but}", values
 
 
 def settings_in(folder: Path, **environ: str) -> Settings:
@@ -194,8 +197,7 @@ async def house(
             stack=stack,
             engine=engine,
         )
-        for persona in (built.alice, built.bob, built.charlie, built.erin):
-            await built.move_in(persona)
+        await built.move_in(built.alice, built.bob, built.charlie, built.erin)
         yield built
 
 
