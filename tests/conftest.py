@@ -8,6 +8,7 @@ import pytest
 
 from tests import system
 from tests.engines import engine
+from tests.memory import use_memory
 from tests.personas import alice, bob, charlie, erin, house, house_environ, stranger
 from tests.real.fixtures import (
     authority,
@@ -66,6 +67,12 @@ def own_log() -> Iterator[None]:
     yield
     root = logging.getLogger()
     root.handlers[:] = [handler for handler in root.handlers if not type(handler).__module__.startswith("webapp.")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    """Before anybody has asked for a temporary directory; the workers inherit it."""
+    use_memory()
 
 
 @pytest.hookimpl(optionalhook=True)
