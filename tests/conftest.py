@@ -9,7 +9,7 @@ import pytest
 from tests import system
 from tests.engines import engine
 from tests.memory import use_memory
-from tests.personas import alice, bob, charlie, erin, house, house_environ, stranger
+from tests.personas import alice, bob, charlie, erin, hash_kib, hashing, house, house_environ, stranger
 from tests.real.fixtures import (
     authority,
     aws,
@@ -42,6 +42,8 @@ __all__ = [
     "erin",
     "google",
     "google_server",
+    "hash_kib",
+    "hashing",
     "house",
     "house_environ",
     "htpasswd_registry",
