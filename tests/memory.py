@@ -19,7 +19,8 @@ def use_memory() -> None:
     """Have temporary files there, from now on and in what is started; nothing happens where TMPDIR says where they are to be."""
     if "TMPDIR" in os.environ or not _has_room():
         return
-    folder = _MEMORY / f"registry-credentials-tests-{os.geteuid()}"  # the same for each run: pytest removes what an old one left there
+    # The same for each run, so that pytest removes what an old one left there; short, since the path of a socket has 107 bytes at the most.
+    folder = _MEMORY / f"rc{os.geteuid()}"
     folder.mkdir(mode=0o711, exist_ok=True)  # PostgreSQL's user goes through it
     if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
         return
