@@ -99,6 +99,9 @@ SLOWEST_FIRST = (
     "tests/test_serve",
     "tests/test_copy",
     "tests/test_first",
+    "tests/test_cli",
+    "tests/test_reference_agent",
+    "tests/test_root_key",
 )
 """What takes a file's worker the longest: begun last, it would keep the others waiting at the end."""
 

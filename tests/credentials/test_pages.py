@@ -129,7 +129,6 @@ async def test_a_value_stays_when_left_blank_and_is_replaced_by_a_new_one(
     assert await value_at_the_agent(house, fresh, image_id) == ("ghcr.io", "robot", password or CANARY)
 
 
-@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_after_saving_in_a_dialog_htmx_is_led_to_the_list(alice: httpx2.AsyncClient) -> None:
     answer = await alice.post(f"/registry-credentials/{await store_credential(alice)}", data=STORED | {"version": "1"}, headers=HTMX)
     assert (answer.status_code, answer.headers["hx-redirect"]) == (200, "/registry-credentials")
@@ -280,21 +279,15 @@ async def test_it_refuses_a_viewer(house: House, alice: httpx2.AsyncClient, bob:
 
 
 @on_sqlite  # it asks the database nothing that others do not ask on both
-@pytest.mark.parametrize("path", ["", "/delete"])
-@pytest.mark.parametrize("whose", ["nobody's", "another account's"])
-async def test_an_unknown_one_is_not_there(
-    house: House, alice: httpx2.AsyncClient, charlie: httpx2.AsyncClient, whose: str, path: str
-) -> None:
-    credential_id = await store_credential(charlie, password=CANARY) if whose == "another account's" else "0" * 32
+async def test_an_unknown_one_is_not_there(house: House, alice: httpx2.AsyncClient, charlie: httpx2.AsyncClient) -> None:
+    another_accounts = await store_credential(charlie, password=CANARY)
     theirs = await house.store.credentials.page(house.charlie.actor)
-    answers = [
-        await alice.get(f"/registry-credentials/{credential_id}{path}"),
-        await alice.post(f"/registry-credentials/{credential_id}{path}", data=STORED | {"password": NEW}),
-    ]
-    for answer in answers:
-        assert answer.status_code == 404
-        assert "There is no such registry credential in this account." in answer.text
-        assert found_in(answer.content, CANARY) == []
+    for path in ("0" * 32, f"{'0' * 32}/delete", another_accounts, f"{another_accounts}/delete"):
+        address = f"/registry-credentials/{path}"
+        for answer in (await alice.get(address), await alice.post(address, data=STORED | {"password": NEW})):
+            assert answer.status_code == 404, path
+            assert "There is no such registry credential in this account." in answer.text
+            assert found_in(answer.content, CANARY) == []
     assert await house.store.credentials.page(house.charlie.actor) == theirs
     assert names((await alice.get("/registry-credentials")).text) == []
 
