@@ -8,7 +8,8 @@ import pytest
 
 from tests import system
 from tests.engines import engine
-from tests.personas import alice, bob, charlie, erin, house, house_environ, stranger
+from tests.memory import use_memory
+from tests.personas import alice, bob, charlie, erin, hash_kib, hashing, house, house_environ, stranger
 from tests.real.fixtures import (
     authority,
     aws,
@@ -41,6 +42,8 @@ __all__ = [
     "erin",
     "google",
     "google_server",
+    "hash_kib",
+    "hashing",
     "house",
     "house_environ",
     "htpasswd_registry",
@@ -68,6 +71,12 @@ def own_log() -> Iterator[None]:
     root.handlers[:] = [handler for handler in root.handlers if not type(handler).__module__.startswith("webapp.")]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    """Before anybody has asked for a temporary directory; the workers inherit it."""
+    use_memory()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One more than there are cores: nearly half of the time is waiting, for browsers, servers and disks."""
@@ -90,6 +99,9 @@ SLOWEST_FIRST = (
     "tests/test_serve",
     "tests/test_copy",
     "tests/test_first",
+    "tests/test_cli",
+    "tests/test_reference_agent",
+    "tests/test_root_key",
 )
 """What takes a file's worker the longest: begun last, it would keep the others waiting at the end."""
 

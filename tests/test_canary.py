@@ -75,6 +75,12 @@ def carries_none(answer: httpx2.Response, log: io.StringIO, secret: str = CANARY
     assert found_in(everything + b" " + forms_of(secret)[0], secret), "the search would have found it"
 
 
+def empty(log: io.StringIO) -> None:
+    """Forget what was logged: the next failure's lines are its own."""
+    log.seek(0)
+    log.truncate()
+
+
 @pytest.mark.parametrize("form", range(len(forms_of(CANARY))))
 def test_the_search_finds_one_that_is_planted(form: int) -> None:
     assert found_in(b"before " + forms_of(CANARY)[form] + b" after")
@@ -91,21 +97,17 @@ def test_the_search_finds_no_other_secret() -> None:
     assert not found_in(b"".join(forms_of(CANARY[::-1])))
 
 
-@pytest.mark.parametrize("htmx", [{}, {"HX-Request": "true"}], ids=["page", "fragment"])
-@pytest.mark.parametrize(
-    ("where", "name"), [(Vault, "seal"), (CredentialRepository, "add"), (Database, "account")], ids=["seal", "add", "database"]
-)
 async def test_a_create_that_fails_tells_no_password(
-    house: House,
-    alice: httpx2.AsyncClient,
-    monkeypatch: pytest.MonkeyPatch,
-    log: io.StringIO,
-    where: type,
-    name: str,
-    htmx: dict[str, str],
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
 ) -> None:
-    monkeypatch.setattr(where, name, fail_later if name == "add" else fail)
-    carries_none(await alice.post("/registry-credentials", data=FIELDS, headers=htmx), log)
+    places: list[tuple[type, str]] = [(Vault, "seal"), (CredentialRepository, "add"), (Database, "account")]
+    for where, name in places:
+        for htmx in ({}, {"HX-Request": "true"}):
+            empty(log)
+            with monkeypatch.context() as patch:
+                patch.setattr(where, name, fail_later if name == "add" else fail)
+                answer = await alice.post("/registry-credentials", data=FIELDS, headers=htmx)
+            carries_none(answer, log)
 
 
 @pytest.mark.parametrize("uploaded", [True, False], ids=["uploaded", "pasted"])
@@ -135,32 +137,28 @@ async def test_a_replacement_that_fails_tells_neither_value(
         carries_none(answer, log, value)
 
 
-@pytest.mark.parametrize("query", ["", "?format=docker-config"])
-@pytest.mark.parametrize("when", ["opening", "answering"])
 async def test_a_hand_over_that_fails_tells_no_password(
-    house: House,
-    alice: httpx2.AsyncClient,
-    monkeypatch: pytest.MonkeyPatch,
-    log: io.StringIO,
-    when: str,
-    query: str,
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
 ) -> None:
     image_id = await add_image(alice, await store_credential(alice, **FIELDS), docker_image_url="registry.example/acme/ubuntu")
     agent_id, token = await enrolled(house, alice)
     await alice.post(f"/agents/{agent_id}", data={"image_id": image_id})
-    handed = await provision(house, token, query)
-    assert found_in(handed.content), "the agent is handed it"
-    with monkeypatch.context() as patch:
-        if when == "opening":
-            patch.setattr(Vault, "open_at", fail)
-        else:  # the value is plain by then, in the variables of every frame that the traceback goes through
-            patch.setattr(provisioning_routes, "encoded", lambda document: fail(len(document)))
-        answer = await provision(house, token, query)
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["type"].endswith("/internal")
-    carries_none(answer, log)
-    for secret in (token, alice.cookies["session"]):
-        carries_none(answer, log, secret)
+    for query in ("", "?format=docker-config"):
+        handed = await provision(house, token, query)
+        assert found_in(handed.content), "the agent is handed it"
+        for when in ("opening", "answering"):
+            empty(log)
+            with monkeypatch.context() as patch:
+                if when == "opening":
+                    patch.setattr(Vault, "open_at", fail)
+                else:  # the value is plain by then, in the variables of every frame that the traceback goes through
+                    patch.setattr(provisioning_routes, "encoded", lambda document: fail(len(document)))
+                answer = await provision(house, token, query)
+            assert answer.headers["content-type"] == "application/problem+json", (query, when)
+            assert answer.json()["type"].endswith("/internal")
+            carries_none(answer, log)
+            for secret in (token, alice.cookies["session"]):
+                carries_none(answer, log, secret)
 
 
 async def test_a_result_that_quotes_the_password_goes_into_no_log(

@@ -67,37 +67,33 @@ async def test_what_is_not_even_bytes_is_named(house: House, alice: httpx2.Async
     await is_named(house, alice, table, name, "text")
 
 
-async def holds(house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, column: str, value: str) -> None:
+COLUMNS = ("id", "account_id", "name", "secret_version", "sealed", "kek_id")
+
+
+async def each_holds(house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, *values: str) -> None:
+    """Each of the columns holds each of these, one after the other, and every time it is found."""
     monkeypatch.setattr(check, "_PAGE", 1)
     await furnish(alice)
-    async with house.store.database.transaction() as transaction:
-        await transaction.execute("ALTER TABLE secrets RENAME TO strict")
-        await transaction.execute("CREATE TABLE secrets AS SELECT * FROM strict")  # without keys and constraints, as its owner may
-        more = "" if column != "name" else ", secret_version = 1.5"  # a name is bound to nothing
-        await transaction.execute(f"UPDATE secrets SET {column} = {value}{more} WHERE name = 'SECRET_0'")
-    report = await house.store.check()
-    assert not report.ok
-    assert report.lines[-1] == "secrets: 1 open, 1 do not"
+    await house.tamper("ALTER TABLE secrets RENAME TO strict")
+    for column in COLUMNS:
+        for value in values:
+            async with house.store.database.transaction() as transaction:
+                await transaction.execute("CREATE TABLE secrets AS SELECT * FROM strict")  # without keys and constraints, as its owner may
+                more = "" if column != "name" else ", secret_version = 1.5"  # a name is bound to nothing
+                await transaction.execute(f"UPDATE secrets SET {column} = {value}{more} WHERE name = 'SECRET_0'")
+            report = await house.store.check()
+            assert not report.ok, (column, value)
+            assert report.lines[-1] == "secrets: 1 open, 1 do not", (column, value)
+            await house.tamper("DROP TABLE secrets")
 
 
-COLUMNS = pytest.mark.parametrize("column", ["id", "account_id", "name", "secret_version", "sealed", "kek_id"])
-
-
-@pytest.mark.parametrize("value", ["NULL", "'2'"])
-@COLUMNS
-async def test_a_row_that_holds_something_else_is_named(
-    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, column: str, value: str
-) -> None:
-    await holds(house, alice, monkeypatch, column, value)
+async def test_a_row_that_holds_something_else_is_named(house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    await each_holds(house, alice, monkeypatch, "NULL", "'2'")
 
 
 @on_sqlite  # PostgreSQL has one type for all values of a column, and no text that is not UTF-8
-@pytest.mark.parametrize("value", ["x'ff'", "CAST(x'ff' AS TEXT)", "1.5", "''"])
-@COLUMNS
-async def test_a_row_that_holds_another_type_is_named(
-    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, column: str, value: str
-) -> None:
-    await holds(house, alice, monkeypatch, column, value)
+async def test_a_row_that_holds_another_type_is_named(house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    await each_holds(house, alice, monkeypatch, "x'ff'", "CAST(x'ff' AS TEXT)", "1.5", "''")
 
 
 async def test_a_name_cannot_play_with_the_terminal(house: House, alice: httpx2.AsyncClient) -> None:

@@ -15,7 +15,7 @@ NOBODY = Persona("nobody", "viewer", "", "")
 
 
 @pytest.fixture
-async def empty_house(tmp_path: Path, anyio_backend: str, engine: Engine) -> AsyncIterator[House]:
+async def empty_house(tmp_path: Path, anyio_backend: str, engine: Engine, hashing: None) -> AsyncIterator[House]:
     """The application, running, without an account and without a member."""
     clock = TestClock()
     async with AsyncExitStack() as stack:

@@ -103,6 +103,7 @@ async def test_it_opens_the_api_until_it_expires(house: House, alice: httpx2.Asy
     assert "Expired" in row((await fresh.get(f"{TOKENS}?show=ended")).text, "deploy-pipeline")
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("role", ROLES)
 async def test_the_form_offers_ones_own_role_and_those_below(house: House, role: str) -> None:
     persona = Persona(f"dana-{role}", role, house.alice.account_id, "Acme")
@@ -113,6 +114,7 @@ async def test_the_form_offers_ones_own_role_and_those_below(house: House, role:
     assert '<option value="30d" selected>' in page
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("fields", "field", "says_so"),
     [
@@ -225,11 +227,13 @@ async def test_a_list_goes_on_on_the_next_page(house: House, alice: httpx2.Async
     assert row((await alice.get(onward[1].replace("&amp;", "&"))).text, "token-0")
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_an_empty_list_says_what_a_token_is_for(alice: httpx2.AsyncClient) -> None:
     assert "No API tokens" in (await alice.get(TOKENS)).text
     assert "No token has ended" in (await alice.get(f"{TOKENS}?show=ended")).text
     assert "Nothing matches" in (await alice.get(f"{TOKENS}?q=x")).text
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_year_is_the_longest(house: House) -> None:
     assert max(milliseconds for _, milliseconds in LIFETIMES.values()) == 365 * DAY

@@ -5,6 +5,7 @@ from dataclasses import replace
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import PASSWORD, House
 from webapp.accounts.member import member_mac
 from webapp.clock import MINUTE, SECOND
@@ -50,6 +51,7 @@ async def test_a_member_changes_their_own_password(house: House, bob: httpx2.Asy
     assert (row["actor_label"], row["detail"]) == ("bob@example.com", "other sessions ended: 1")
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_it_says_what_is_wrong_and_changes_nothing(house: House, bob: httpx2.AsyncClient) -> None:
     for current, new, again, says in (
         ("", NEW, NEW, "Enter the password that you sign in with now."),
@@ -67,6 +69,7 @@ async def test_it_says_what_is_wrong_and_changes_nothing(house: House, bob: http
     assert await signs_in(house, PASSWORD)
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_guessing_the_old_one_is_slowed_down(house: House, bob: httpx2.AsyncClient) -> None:
     for _ in range(4):
         assert (await change(bob, "guess guess guess guess")).status_code == 422

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from tests.accounts.people import DANA, LINK, MEMBERS, invite, invited, join, rows, second_admin
+from tests.engines import on_sqlite
 from tests.personas import House
 from webapp.accounts import invitations
 from webapp.clock import DAY
@@ -83,6 +84,7 @@ async def test_an_address_of_another_account_is_refused_without_saying_whose_and
     assert LINK.search((await invite(alice, DANA, form_nonce=nonce)).text), "the form's nonce was not spent"
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("email", "role", "says"), [("", "viewer", "Enter an email address."), ("dana", "viewer", "one @"), (DANA, "", "Choose one")]
 )
@@ -119,6 +121,7 @@ async def test_a_revoked_link_is_dead(house: House, alice: httpx2.AsyncClient, s
     assert (await revoke(alice, "nonsense")).status_code == 404
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_another_accounts_invitations_are_not_there(house: House, alice: httpx2.AsyncClient, charlie: httpx2.AsyncClient) -> None:
     await invited(charlie)
     (theirs,) = await house.store.invitations.pending(house.charlie.actor)

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from tests.accounts.people import DANA, invited, join, joined, member_id
+from tests.engines import on_sqlite
 from tests.personas import PASSWORD, House
 from tests.two_stores import neighbour, on_postgresql
 from webapp.clock import DAY
@@ -56,6 +57,7 @@ async def test_whoever_holds_the_link_becomes_the_member_once_and_is_signed_in(
     assert (await elsewhere.post("/login", data={"email": DANA, "password": PASSWORD})).status_code == 303
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_password_that_will_not_do_spends_nothing(house: House, alice: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
     token = await invited(alice)
     for password, again, says in (
@@ -73,6 +75,7 @@ async def test_a_password_that_will_not_do_spends_nothing(house: House, alice: h
     assert (await join(stranger, token)).status_code == 303
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_link_that_is_none_of_ours_says_so_and_no_more(
     house: House, alice: httpx2.AsyncClient, stranger: httpx2.AsyncClient
 ) -> None:
@@ -127,6 +130,7 @@ async def test_one_address_joins_one_of_two_accounts(house: House, alice: httpx2
     assert "Somebody signs in here with this address already." in late.text
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_who_is_signed_in_is_asked_to_sign_out_first(house: House, alice: httpx2.AsyncClient, bob: httpx2.AsyncClient) -> None:
     token = await invited(alice)
     answer = await bob.get("/join", params={"token": token})
@@ -140,6 +144,7 @@ async def test_who_is_signed_in_is_asked_to_sign_out_first(house: House, alice: 
     assert (await join(bob, token)).status_code == 303
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_another_site_makes_nobody_a_member(house: House, alice: httpx2.AsyncClient, stranger: httpx2.AsyncClient) -> None:
     token = await invited(alice)
     stranger.headers["sec-fetch-site"] = "cross-site"
@@ -157,6 +162,7 @@ async def test_where_the_member_cannot_be_written_the_link_is_not_spent(
     assert (await join(stranger, token)).status_code == 303
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_an_editor_edits_and_a_viewer_sees(house: House, alice: httpx2.AsyncClient) -> None:
     editor, _ = await joined(house, alice)
     viewer, _ = await joined(house, alice, "vera@example.com", "viewer")

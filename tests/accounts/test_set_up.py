@@ -49,6 +49,7 @@ async def test_the_link_leads_to_an_empty_list_of_credentials(empty_house: House
     assert len({row["account_id"] for row in rows}) == 1
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_program_may_post_to_the_link_itself(empty_house: House) -> None:
     client = await empty_house.client()
     answer = await client.post("/setup", params={"token": token(empty_house)}, data={"email": EMAIL, "password": PASSWORD})
@@ -64,6 +65,7 @@ async def test_afterwards_the_link_is_404(empty_house: House) -> None:
     assert len(await empty_house.store.database.fetch_all("SELECT id FROM members")) == 1
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("wrong", ["", "x", "0" * 43, "ä\u20ac"])
 async def test_without_the_token_it_is_404(empty_house: House, wrong: str) -> None:
     client = await empty_house.client()
@@ -73,6 +75,7 @@ async def test_without_the_token_it_is_404(empty_house: House, wrong: str) -> No
     assert not await empty_house.store.members.has_members()
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_the_page_keeps_the_token_out_of_addresses(empty_house: House) -> None:
     page = await (await empty_house.client()).get("/setup", params={"token": token(empty_house)})
     assert page.text.count(token(empty_house)) == 1, "in the hidden field, and nowhere else"
@@ -112,6 +115,7 @@ async def test_what_is_wrong_is_said_and_the_password_is_not(empty_house: House,
     assert (await set_up(client, empty_house)).status_code == 303, "and it can be tried again"
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_with_htmx_it_is_led_on_and_signed_in(empty_house: House) -> None:
     client = await empty_house.client()
     answer = await client.post(
@@ -121,12 +125,14 @@ async def test_with_htmx_it_is_led_on_and_signed_in(empty_house: House) -> None:
     assert (await client.get("/registry-credentials")).status_code == 200
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_another_site_cannot_set_up(empty_house: House) -> None:
     client = await empty_house.client()
     client.headers["sec-fetch-site"] = "cross-site"
     assert (await set_up(client, empty_house)).status_code == 403
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_before_the_set_up_the_sign_in_page_says_so(empty_house: House) -> None:
     client = await empty_house.client()
     page = await client.get("/login")

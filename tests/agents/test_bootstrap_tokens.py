@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import House
 from tests.stories import TOKEN, bootstrap_token, enroll, enrolled, provision
 from webapp.agents.bootstrap_token import LIFETIMES
@@ -67,12 +68,14 @@ async def test_the_database_holds_no_token(house: House, alice: httpx2.AsyncClie
     assert token.split("_")[3] not in str([dict(each) for each in stored])
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_the_form_offers_the_lifetimes_and_begins_with_the_shortest(alice: httpx2.AsyncClient) -> None:
     page = (await alice.get(f"{NEW}/new")).text
     assert re.findall(r'<option value="([^"]*)"(?: selected)?>([^<]*)<', page) == [(code, words) for code, (words, _) in LIFETIMES.items()]
     assert '<option value="10m" selected>' in page
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize("code", ["", *LIFETIMES])
 async def test_it_enrols_until_it_expires_and_not_a_moment_longer(house: House, alice: httpx2.AsyncClient, code: str) -> None:
     token = await bootstrap_token(alice, lifetime=code)
@@ -84,6 +87,7 @@ async def test_it_enrols_until_it_expires_and_not_a_moment_longer(house: House, 
     assert "Expired" in row((await fresh.get("/agents")).text, token.split("_")[2])
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
@@ -162,6 +166,7 @@ async def test_an_active_one_never_drops_out_of_sight(house: House, alice: httpx
     assert (len(tokens), tokens[0].id) == (MOST_LISTED, old.id)
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_viewer_sees_them_and_cannot_end_one(house: House, alice: httpx2.AsyncClient, bob: httpx2.AsyncClient) -> None:
     made = await make(house, alice)
     assert "/revoke" in row((await alice.get("/agents")).text, made.accessor)
@@ -171,6 +176,7 @@ async def test_a_viewer_sees_them_and_cannot_end_one(house: House, alice: httpx2
     assert (await enroll(house, made.text)).status_code == 201
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_to_another_account_it_is_not_there(house: House, alice: httpx2.AsyncClient, charlie: httpx2.AsyncClient) -> None:
     made = await make(house, alice)
     await enrolled(house, charlie, "theirs")

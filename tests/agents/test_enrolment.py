@@ -154,6 +154,7 @@ async def test_bad_input_is_named(house: House, alice: httpx2.AsyncClient, body:
     assert words in answer.json()["detail"]
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_it_refuses_a_viewer(house: House, alice: httpx2.AsyncClient, bob: httpx2.AsyncClient) -> None:
     agent_id, _ = await enrolled(house, alice)
     assert (await bob.get("/agents")).status_code == 200
@@ -163,6 +164,7 @@ async def test_it_refuses_a_viewer(house: House, alice: httpx2.AsyncClient, bob:
         assert (await bob.post(f"/agents/{agent_id}{path}", data={})).status_code == 403
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_keys_are_handed_out_only_with_a_fresh_password(house: House, alice: httpx2.AsyncClient) -> None:
     agent_id, _ = await enrolled(house, alice)
     house.clock.advance(6 * MINUTE)
@@ -176,6 +178,7 @@ async def test_keys_are_handed_out_only_with_a_fresh_password(house: House, alic
     assert TOKEN.search((await alice.post("/agents/bootstrap-tokens", data={"current_password": "correct horse battery staple"})).text)
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_stranger_with_unknown_tokens_is_slowed_down_and_fills_no_log(house: House) -> None:
     client = await house.client()
     before = len(await house.audit())

@@ -70,6 +70,7 @@ async def test_one_is_stored_and_handed_out_but_never_told(house: House, alice: 
     assert await handed_out(house, alice, made["id"]) == SECRET
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_each_method_has_its_fields(client: httpx2.AsyncClient) -> None:
     key = {
         "name": "gar",
@@ -92,6 +93,7 @@ async def test_each_method_has_its_fields(client: httpx2.AsyncClient) -> None:
     assert SECRET_KEY not in (await client.get(LIST)).text
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_viewer_sees_what_the_page_shows_them(house: House, client: httpx2.AsyncClient, bob: httpx2.AsyncClient) -> None:
     made = (await client.post(LIST, json=ECR)).json()
     seen = (await (await program(house, bob)).get(f"{LIST}/{made['id']}")).json()
@@ -180,6 +182,7 @@ async def test_an_edit_says_which_version_it_edits(client: httpx2.AsyncClient, v
     assert list(answer.json()["errors"]) == ["version"]
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_another_host_needs_the_value_again(client: httpx2.AsyncClient) -> None:
     made = await stored(client)
     read = {**made, "registry_url": "evil.example"}
@@ -213,6 +216,7 @@ async def test_a_job_that_rotates_keys_needs_to_know_no_more(house: House, alice
         assert answer.status_code == status
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_the_fields_of_a_value_are_those_of_its_method(client: httpx2.AsyncClient) -> None:
     made = await stored(client)
     answer = await client.put(f"{LIST}/{made['id']}/value", json={"service_account_key": "{}"})
@@ -230,6 +234,7 @@ async def test_the_fields_of_a_value_are_those_of_its_method(client: httpx2.Asyn
     assert (replaced["access_key_id"], replaced["role_arn"]) == (key["access_key_id"], ECR["role_arn"])
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_value_that_does_not_work_can_be_left_out(house: House, client: httpx2.AsyncClient) -> None:
     made = await stored(client, registry_url="registry.invalid")
     body = {"password": "a-newer-long-one", "only_if_works": True}
@@ -276,6 +281,7 @@ async def test_the_page_and_the_api_see_the_same_record(alice: httpx2.AsyncClien
     assert json.dumps(SECRET) not in page
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_revoked_token_stores_nothing(house: House, alice: httpx2.AsyncClient) -> None:
     token = await api_token(alice, role="editor")
     await house.tamper("UPDATE api_tokens SET revoked_at = 1")

@@ -5,6 +5,7 @@ import base64
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.markup import HTMX, beside, filled_in, link, names, says, summary
 from tests.personas import START, House
 from tests.real.canary import CANARY
@@ -102,6 +103,7 @@ async def test_a_date_is_typed_and_changed_and_taken_away(house: House, alice: h
         assert await stored_as(house, credential_id) == stored
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("fields", "field", "said"),
     [
@@ -126,6 +128,7 @@ async def test_what_has_expired_already_is_refused(
     assert fields.get("expires_on", "") == filled_in(answer.text, "expires_on")
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_today_is_a_last_day(house: House, alice: httpx2.AsyncClient) -> None:
     credential_id = await store_credential(alice, expires_on="2026-11-03")
     assert "expires in 9 h" in says((await alice.get("/registry-credentials")).text)
@@ -146,6 +149,7 @@ async def test_a_value_that_stays_keeps_what_it_says_itself(house: House, alice:
     assert "The stored value says itself when it expires." in beside(answer.text, "expires_on")
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 @pytest.mark.parametrize(
     ("before", "entered", "after", "notice"),
     [
@@ -210,6 +214,7 @@ async def test_the_image_picker_says_so_and_still_lets_one_choose(house: House, 
     await add_image(fresh, credential_id)
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_viewer_sees_it_too(alice: httpx2.AsyncClient, bob: httpx2.AsyncClient) -> None:
     credential_id = await store_credential(alice, expires_on="2026-11-12")
     assert "expires in 9 d 13 Nov 2026, 00:00 UTC" in says((await bob.get(f"/registry-credentials/{credential_id}")).text)

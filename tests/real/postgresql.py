@@ -24,6 +24,7 @@ from urllib.parse import quote
 from tests import system
 from tests.real import process_tree
 from tests.real.process import free_port
+from tests.real.psql import Session
 from tests.real.server_folder import as_postgres, give, is_in_memory, server_folder
 
 SUPERUSER = "postgres"
@@ -95,8 +96,11 @@ class Cluster:
 
         What it makes is the superuser's own, unless it begins with `SET ROLE registry;`. Raises RuntimeError with PostgreSQL's words.
         """
-        where = ["-h", "127.0.0.1", "-p", f"{self.port}", "-U", SUPERUSER, "-d", database]
-        return self.run("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *where, "-c", statement).removesuffix("\n")
+        return self.run("psql", *self._psql(database), "-c", statement).removesuffix("\n")
+
+    def session(self, database: str) -> Session:
+        """A superuser's session, for who runs many statements: to start `psql` and connect takes longer than most of them."""
+        return Session([system.postgresql() / "psql", *self._psql(database)], self.environ(), self.folder)
 
     async def execute(self, database: str, statement: str) -> str:
         """`sql` for an async test: other tasks go on meanwhile."""
@@ -170,6 +174,10 @@ class Cluster:
         if done.returncode:
             raise RuntimeError(f"{name} failed: {done.stderr.strip()}")
         return done.stdout
+
+    def _psql(self, database: str) -> list[str]:
+        where = ["-h", "127.0.0.1", "-p", f"{self.port}", "-U", SUPERUSER, "-d", database]
+        return ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *where]
 
     def _is_ready(self) -> bool:
         """The last line of the file by which `pg_ctl -w` knows as well; one that a crash left behind has another process's number."""

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.engines import on_sqlite
 from tests.personas import House
 from tests.stories import bearer, enrolled, provision
 from webapp.actor import Actor
@@ -83,6 +84,7 @@ async def test_many_refusals_are_one_row_and_one_summary_a_minute(house: House, 
     }
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_minute_without_another_refusal_needs_no_summary(house: House, denials: Denials, timers: Timers) -> None:
     await denials.known(agent(house), refusal())
     await timers.pass_by()
@@ -91,6 +93,7 @@ async def test_a_minute_without_another_refusal_needs_no_summary(house: House, d
     assert timers.waiting == []
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_each_accessor_and_each_reason_is_told_of_itself(house: House, denials: Denials) -> None:
     for _ in range(2):
         await denials.known(agent(house), refusal())
@@ -140,6 +143,7 @@ async def test_a_summary_that_cannot_be_written_breaks_nothing(
     assert len(await details(house)) == 1
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_stranger_has_twenty_tries_a_minute_and_is_told_when_again(house: House, denials: Denials) -> None:
     for _ in range(MOST_UNKNOWN):
         denials.unknown("203.0.113.5")
@@ -156,6 +160,7 @@ async def test_a_stranger_has_twenty_tries_a_minute_and_is_told_when_again(house
     assert denials.unknown_total == 2 * MOST_UNKNOWN + 4
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_those_without_an_address_are_counted_together(denials: Denials) -> None:
     for _ in range(MOST_UNKNOWN):
         denials.unknown(None)
@@ -163,6 +168,7 @@ async def test_those_without_an_address_are_counted_together(denials: Denials) -
         denials.unknown(None)
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_the_log_has_one_line_a_minute_and_address(house: House, denials: Denials, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "webapp.web.denials")
     for address in ("203.0.113.5", "203.0.113.6"):
@@ -175,6 +181,7 @@ async def test_the_log_has_one_line_a_minute_and_address(house: House, denials: 
     assert "'in_all': 41" in caplog.text
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_memory_is_bounded_and_the_oldest_is_forgotten_first(denials: Denials) -> None:
     for number in range(MOST_ADDRESSES + 100):
         denials.unknown(f"2001:db8:0:{number:x}::1")
@@ -183,6 +190,7 @@ async def test_memory_is_bounded_and_the_oldest_is_forgotten_first(denials: Deni
     assert f"2001:db8:0:{MOST_ADDRESSES + 99:x}::" in denials._addresses
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_one_subscribers_ipv6_addresses_count_as_one(denials: Denials) -> None:
     for number in range(MOST_UNKNOWN):
         denials.unknown(f"2001:db8::{number:x}")
@@ -191,6 +199,7 @@ async def test_one_subscribers_ipv6_addresses_count_as_one(denials: Denials) -> 
     denials.unknown("2001:db8:0:1::1")
 
 
+@on_sqlite  # it asks the database nothing that others do not ask on both
 async def test_a_program_that_guesses_gets_a_problem_and_a_time(house: House) -> None:
     client = await house.client()
     answers = [await client.get("/api/v1/provision", headers=bearer("rc_a_guess")) for _ in range(MOST_UNKNOWN + 1)]

@@ -32,21 +32,20 @@ class Migration:
 
 def migrations(words: Mapping[str, str]) -> list[Migration]:
     """All that this program knows, in order, in the words of an engine."""
-    found = []
-    for path in sorted(FOLDER.glob("*.sql")):
-        match = _FILE.fullmatch(path.name)
-        if match is None:
-            raise RuntimeError(f"{path.name} is not named as a migration")
-        found.append(Migration(int(match[1]), path.stem, _statements(path.read_text("utf-8"), words)))
-    return found
+    return [_read(number, path, words) for number, path in _files()]
+
+
+def newest() -> int:
+    """The number of the last one that this program knows."""
+    return _files()[-1][0]
 
 
 def refuse_newer(applied: list[int], *, ahead: int = 0) -> None:
     """Refuse a database that a newer program has migrated further than `ahead` migrations. Raises ConfigurationError."""
-    newest = migrations({})[-1].number
-    if applied and max(applied) > newest + ahead:
+    known = newest()
+    if applied and max(applied) > known + ahead:
         raise ConfigurationError(
-            f"WEBAPP_DATABASE_URL: the database is at migration {max(applied)}, and this program knows {newest} at the most."
+            f"WEBAPP_DATABASE_URL: the database is at migration {max(applied)}, and this program knows {known} at the most."
             " Run the newer program."
         )
 
@@ -81,9 +80,10 @@ async def _migrated(database: Database, clock: Clock, ahead: int) -> list[str]:
     applied = {row["number"] for row in await database.fetch_all(VERSIONS_SQL)}
     refuse_newer(sorted(applied), ahead=ahead)
     done = []
-    for migration in migrations(database.words):
-        if migration.number in applied:
+    for number, path in _files():
+        if number in applied:
             continue
+        migration = _read(number, path, database.words)
         async with database.transaction(patient=True) as transaction:
             if await transaction.fetch_one(_APPLIED, {"number": migration.number}) is not None:
                 continue  # another process was quicker
@@ -94,6 +94,21 @@ async def _migrated(database: Database, clock: Clock, ahead: int) -> list[str]:
             )
         done.append(migration.name)
     return done
+
+
+def _files() -> list[tuple[int, Path]]:
+    """The files of all migrations by their numbers, in order."""
+    found = []
+    for path in sorted(FOLDER.glob("*.sql")):
+        match = _FILE.fullmatch(path.name)
+        if match is None:
+            raise RuntimeError(f"{path.name} is not named as a migration")
+        found.append((int(match[1]), path))
+    return found
+
+
+def _read(number: int, path: Path, words: Mapping[str, str]) -> Migration:
+    return Migration(number, path.stem, _statements(path.read_text("utf-8"), words))
 
 
 def _statements(text: str, words: Mapping[str, str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from webapp.database import sqlite
 from webapp.database.catalogue import KINDS, LARGEST, Column, Table, odd_objects, our_tables, tables_of
 from webapp.database.copies import CopyFailed
-from webapp.database.migrations import VERSIONS_SQL, migrations
+from webapp.database.migrations import VERSIONS_SQL, newest
 from webapp.database.row_hash import RowHash
 from webapp.setting_values import shown
 
@@ -106,12 +106,12 @@ def _refuse(path: Path, connection: sqlite3.Connection, ours: Mapping[str, Table
         versions = [int(number) for (number,) in connection.execute(VERSIONS_SQL)]
     if not versions or not all(connection.execute(f"SELECT 1 FROM {name}").fetchone() for name in ("installation", "keyring")):
         raise CopyFailed(f"{path} is no store of this program: it holds no keyring.")
-    newest = migrations({})[-1].number
-    if max(versions) > newest:
-        raise CopyFailed(f"{path} is at migration {max(versions)}, and this program knows {newest} at the most. Run the newer program.")
-    if max(versions) < newest:
+    known = newest()
+    if max(versions) > known:
+        raise CopyFailed(f"{path} is at migration {max(versions)}, and this program knows {known} at the most. Run the newer program.")
+    if max(versions) < known:
         raise CopyFailed(
-            f"{path} is at migration {max(versions)}, and this program at {newest}."
+            f"{path} is at migration {max(versions)}, and this program at {known}."
             " Start this version of the server on it once, stop it again, and copy then."
         )
     if odd_objects(connection):

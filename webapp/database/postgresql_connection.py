@@ -27,8 +27,11 @@ _CHECKS = (
     "SELECT current_setting('synchronous_commit') AS synchronous_commit, current_setting('fsync') AS fsync,"
     " current_setting('server_encoding') AS server_encoding"
 )
-_CLAIM = f"SELECT n FROM generate_series(0, 65535) n WHERE pg_try_advisory_lock({postgresql.WRITER}, n) LIMIT 1"
-"""The first number that no connection has. It is let go of when the connection ends, however it ends."""
+_CLAIM = f"SELECT n FROM (SELECT generate_series(0, 65535) AS n) AS numbers WHERE pg_try_advisory_lock({postgresql.WRITER}, n) LIMIT 1"
+"""The first number that no connection has. It is let go of when the connection ends, however it ends.
+
+The numbers are made one by one: in the place of a table they would all be made first, which takes PostgreSQL 5 ms.
+"""
 
 
 class PostgresqlConnection:
