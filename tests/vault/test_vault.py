@@ -89,6 +89,35 @@ def test_a_tokens_mac_is_over_its_owner_account_and_expiry(vault: Vault) -> None
     assert not vault.token_matches(mint("a"), mac, owner="agent", account_id="account", expires_at=None)
 
 
+@pytest.mark.parametrize("stored", [b"", bytes(32), "text", None, 0])
+def test_a_mac_that_is_another_one_or_none_at_all_holds_for_nothing(vault: Vault, stored: Any) -> None:
+    token = mint("a")
+    claim = vault.claim(token, owner="agent", account_id="account", expires_at=None)
+    assert vault.claim_holds(token, stored, claim) is False
+    assert vault.token_matches(token, stored, owner="agent", account_id="account", expires_at=None) is False
+    assert vault.wrote_row("member", ["x"], stored) is False
+
+
+def test_a_claim_holds_for_the_token_and_the_claim_that_it_was_made_of(vault: Vault) -> None:
+    token, other = mint("a"), mint("a")
+    claim = vault.claim(token, owner="agent", account_id="account", expires_at=None)
+    mac = vault.token_mac(token, owner="agent", account_id="account", expires_at=None)
+    assert vault.claim_holds(token, mac, claim) is True
+    assert vault.claim_holds(other, mac, claim) is False, "with the claim of the token that it is none of"
+    assert vault.claim_holds(token, mac, claim + b"x") is False
+    assert vault.claim(token, owner="agent", account_id="account", expires_at=0) != claim, "the epoch is a time, too"
+    assert vault.claim(replace(token, kind="b"), owner="agent", account_id="account", expires_at=None) != claim
+
+
+def test_a_rows_mac_is_over_each_of_its_columns_and_their_order(vault: Vault, rows: list[dict[str, Any]]) -> None:
+    mac = vault.row_mac("member", ["x", "y", 1])
+    assert vault.wrote_row("member", ["x", "y", 1], mac) is True
+    others: list[list[str | int]] = [["y", "x", 1], ["xy", "", 1], ["x", "y"], ["x", "y", 2], []]
+    assert not any(vault.wrote_row("member", parts, mac) for parts in others)
+    assert vault.wrote_row("passkey", ["x", "y", 1], mac) is False
+    assert Vault(open_keyring(rows, ROOT, INSTANCE), "1" * 32).wrote_row("member", ["x", "y", 1], mac) is False
+
+
 def test_one_purposes_mac_is_no_others(vault: Vault) -> None:
     macs = {
         vault.audit_mac(b"x"),
