@@ -52,7 +52,6 @@ class _Running:
 _ACCESS = "tests/web/test_access.py::test_a_role_has_its_permissions_and_no_other"
 _BEARER = "tests/web/test_bearer.py"
 _DOOR = "tests/web/test_api_bearer.py"
-_API_BEARER = (_DOOR, "-k", "not opens_the_api and not may_what_its_role_may")  # those ask at every route
 _ROWS = "tests/accounts/test_rows.py"
 _MACS = (
     "Vault.cookie_mac",
@@ -70,7 +69,7 @@ TARGETS = (
     Target("webapp/web/csrf.py", (), ("tests/web/test_csrf.py",)),
     Target("webapp/web/stepup.py", ("FRESH", "is_fresh", "step_up", "confirm"), ("tests/web/test_stepup.py",)),
     Target("webapp/web/routing.py", ("page", "permit", "_require"), ("tests/web/test_routing.py",)),
-    Target("webapp/web/bearer.py", ("require_bearer", "require_api_token", "unverified_token"), (_BEARER, *_API_BEARER)),
+    Target("webapp/web/bearer.py", ("require_bearer", "require_api_token", "unverified_token"), (_BEARER, _DOOR)),
     Target("webapp/roles.py", ("ROLES", "role_of", "is_at_most", "lesser"), ("tests/test_roles.py",)),
     Target("webapp/accounts/member.py", ("member_mac", "is_genuine", "_parts"), (_ROWS,)),
     Target("webapp/accounts/passkey.py", ("is_last_way_in", "has_gone_back"), ("tests/accounts/test_passkey.py",)),
@@ -82,8 +81,8 @@ TARGETS = (
     ),
     Target("webapp/accounts/session.py", ("IDLE", "ABSOLUTE", "is_valid"), ("tests/accounts/test_session.py",)),
     Target("webapp/accounts/sessions.py", ("Sessions.find",), ("tests/accounts/test_found_sessions.py",)),
-    Target("webapp/accounts/api_token.py", ("ApiToken.acts_as", "ApiToken.state", "token_owner"), _API_BEARER),
-    Target("webapp/accounts/api_tokens.py", ("ApiTokenRepository.find_bearer",), _API_BEARER),
+    Target("webapp/accounts/api_token.py", ("ApiToken.acts_as", "ApiToken.state", "token_owner"), (_DOOR,)),
+    Target("webapp/accounts/api_tokens.py", ("ApiTokenRepository.find_bearer",), (_DOOR,)),
     Target("webapp/vault/vault.py", _MACS, ("tests/vault/test_vault.py",)),
     Target("webapp/agents/enrolment.py", ("Enrolment._find_agent", "Enrolment._find_bootstrap_token"), (_BEARER,)),
 )

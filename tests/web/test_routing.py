@@ -64,7 +64,9 @@ async def test_a_token_is_refused_by_its_own_role(house: House, alice: httpx2.As
     answer = await client.delete(f"/api/v1/registry-credentials/{'0' * 32}")
     assert answer.status_code == 403
     assert answer.json()["detail"] == "This token may do what a viewer may; this needs an editor or an admin."
-    assert (await house.audit())[-1]["detail"] == "a viewer may not edit"
+    row = (await house.audit())[-1]
+    assert (row["action"], row["decision"], row["actor_kind"]) == ("request.refuse", "denied", "api_token")
+    assert row["detail"] == "a viewer may not edit"
 
 
 async def test_the_door_for_machines_takes_no_other_site_for_one(house: House, alice: httpx2.AsyncClient) -> None:
