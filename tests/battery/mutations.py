@@ -16,9 +16,10 @@ _NOT_USED = (
     *("Variable", "RemoveDecorator", "ExceptionReplacer"),
     *("Eq_Is", "Lt_Is", "LtE_Is", "Gt_Is", "GtE_Is", "Is_Lt", "Is_Gt", "IsNot_Lt", "IsNot_Gt"),
     *("Is_Eq", "IsNot_NotEq"),
+    *("Mul_Pow", "Mul_LShift"),
 )
-"""Operators that want arguments, that change what no permission hangs on, that make of a comparison what Python advises against, or that
-change nothing: None and the members of an enumeration are equal to themselves only."""
+"""Operators that want arguments, that change what no permission hangs on, that make of a comparison what Python advises against, that
+change nothing (None and the members of an enumeration are equal to themselves only), or that make of a time a number without an end."""
 
 
 @dataclass(frozen=True)
