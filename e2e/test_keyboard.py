@@ -1,4 +1,6 @@
-"""Alice stores a registry credential with the keyboard alone; with JavaScript on, and off."""
+"""Alice stores a registry credential, and makes what is shown once, with the keyboard alone; with JavaScript on, and off."""
+
+import re
 
 from playwright.sync_api import Page, expect
 
@@ -62,3 +64,25 @@ def test_errors_lead_from_the_summary_to_the_field_by_keyboard(alice: Page) -> N
     tab_to(alice, "Registry URL: Enter the registry's host, such as ghcr.io.")
     alice.keyboard.press("Enter")
     expect(alice.get_by_label("Registry URL")).to_be_focused()
+
+
+def test_what_is_shown_once_has_the_focus_and_stands_in_the_list_behind(alice: Page) -> None:
+    email, token = f"{steps.fresh('hal')}@example.com", steps.fresh("typed")
+    for address, opens, text, sends, shown in (
+        (steps.MEMBERS, "Invite member", email, "Make the link", "Invitation"),
+        ("/settings/api-tokens", "New API token", token, "Create API token", "API token"),
+    ):
+        alice.goto(address)
+        alice.get_by_role("link", name=opens).first.press("Enter")
+        expect(alice.get_by_role("heading", name=opens)).to_be_visible()
+        alice.keyboard.type(text)
+        tab_to(alice, sends)
+        alice.keyboard.press("Enter")
+        expect(alice.get_by_role("heading", name=shown, exact=True)).to_be_focused()
+        if steps.script_is_on(alice):
+            alice.keyboard.press("Escape")
+            expect(alice.locator("dialog")).to_be_hidden()
+            # The list was read anew meanwhile; its links open the dialog as before.
+            alice.get_by_role("button", name=re.compile(f"Actions for .*{re.escape(text)}")).press("Enter")
+            alice.get_by_role("row").filter(has_text=text).get_by_role("link", name="Revoke").press("Enter")
+            expect(alice.locator("dialog").get_by_role("heading", name=re.compile("^Revoke"))).to_be_focused()

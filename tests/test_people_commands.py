@@ -131,6 +131,7 @@ async def test_it_refuses_a_reset_and_changes_nothing(house: House) -> None:
     for email, password, says in (
         ("nobody@example.com", NEW, "No member has this address."),
         ("", NEW, "No member has this address."),
+        ("\udcff@example.com", NEW, "No member has this address."),  # a byte that is no UTF-8, as Python has it among arguments
         ("bob@example.com", "too short", "Use at least 15"),
         ("bob@example.com", "bob@example.com", "is the email address"),
     ):
@@ -151,3 +152,9 @@ def test_the_command_line_knows_them(capsys: pytest.CaptureFixture[str]) -> None
             main(arguments)
         assert ended.value.code == 2
         assert re.search("required: .*--password-stdin", capsys.readouterr().err)
+
+
+async def test_what_somebody_wrote_in_place_of_an_address_says_nothing_to_the_terminal(house: House) -> None:
+    await house.tamper("UPDATE members SET email = 'bob@example.com' || :escape WHERE role = 'viewer'", escape="\x1b[2J")
+    outcome = await run(house, "reset-password", NEW, email="bob@example.com")
+    assert refused(outcome, "The row of bob@example.com?[2J was not written by this program")

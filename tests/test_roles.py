@@ -1,5 +1,7 @@
 """The roles: their order, the lesser of two, and when an account would lack an admin."""
 
+from typing import cast
+
 import pytest
 
 from webapp.roles import MEANINGS, ROLES, Role, is_at_most, keeps_an_admin, lesser, role_of, stops_inviting
@@ -18,6 +20,14 @@ def test_a_role_is_found_by_its_name(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "root", "Admin", " admin", "adminn", "view"])
 def test_nothing_else_is_a_role(text: str) -> None:
     assert role_of(text) is None
+
+
+def test_what_is_no_role_is_below_all_of_them() -> None:
+    root = cast("Role", "root")
+    for role in ROLES:
+        assert is_at_most(root, role)
+        assert not is_at_most(role, root)
+        assert lesser(root, role) == lesser(role, root) == root
 
 
 @pytest.mark.parametrize(

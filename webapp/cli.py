@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "restore",
         _restore,
         "make a backup the store; the servers have to be stopped",
-        "Ends all sessions and bootstrap tokens, and goes on with a new chain of the audit log.",
+        "Ends all sessions, tokens and invitations, and goes on with a new chain of the audit log.",
     )
     restore.add_argument("file", metavar="FILE", nargs="?", help="the backup; none with PostgreSQL, whose rows pg_restore has brought back")
     restore.add_argument(

@@ -19,7 +19,7 @@ _REFUSED = {
 }
 """General categories (The Unicode Standard, section 4.5). What Unicode does not define yet has no stable NFC and no stable casefold."""
 
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0").union(
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0").union(
     map(chr, range(0xFE00, 0xFE10)), map(chr, range(0xE0100, 0xE01F0))
 )
 """What is drawn as nothing although its category does not say so: the other assigned characters of
@@ -76,7 +76,7 @@ def _composed(text: str, limit: int, what: str) -> str:
 def _refuse_characters(text: str, what: str, *, allowed: str) -> None:
     for position, character in enumerate(text, 1):
         category = unicodedata.category(character)
-        if character in allowed or (category not in _REFUSED and character not in _INVISIBLE):
+        if character in allowed or (category not in _REFUSED and character not in INVISIBLE):
             continue
         kind = _REFUSED.get(category, "an invisible character")
         raise ValueError(f"Character {position} of the {what} (U+{ord(character):04X}) is {kind}. Take it out.")

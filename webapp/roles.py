@@ -22,7 +22,12 @@ def role_of(text: str) -> Role | None:
 
 def is_at_most(role: Role, other: Role) -> bool:
     """Whether whoever has `role` may no more than whoever has `other`."""
-    return ROLES.index(role) <= ROLES.index(other)
+    return _rank(role) <= _rank(other)
+
+
+def _rank(role: str) -> int:
+    """How much the role may; what is none, as somebody else may have written it into the database, may least."""
+    return next((rank for rank, each in enumerate(ROLES) if each == role), -1)
 
 
 def lesser(role: Role, other: Role) -> Role:

@@ -5,7 +5,7 @@ import re
 import httpx2
 import pytest
 
-from tests.engines import on_postgresql
+from tests.engines import on_postgresql, on_sqlite
 from tests.markup import beside, says, summary
 from tests.personas import PASSWORD, House, Persona
 from tests.stories import TOKEN, api_token, bearer
@@ -200,6 +200,16 @@ async def test_the_audit_log_names_the_token_by_its_accessor(house: House, alice
         "alice@example.com",
         f"accessor {accessor}; of bob@example.com",
     )
+
+
+@on_sqlite  # PostgreSQL takes no such role from anybody
+async def test_a_role_that_there_is_not_opens_nothing_and_leaves_the_list_readable(house: House, alice: httpx2.AsyncClient) -> None:
+    token = await api_token(alice)
+    async with house.store.database.transaction() as transaction:
+        await transaction.execute("PRAGMA ignore_check_constraints = ON")
+        await transaction.execute("UPDATE api_tokens SET role = 'root'")
+    assert (await me(house, token)).status_code == 401
+    assert (await alice.get("/settings/api-tokens")).status_code == 200
 
 
 async def test_a_list_goes_on_on_the_next_page(house: House, alice: httpx2.AsyncClient, bob: httpx2.AsyncClient) -> None:

@@ -49,6 +49,7 @@ async def test_another_token_with_its_accessor_stands_for_none(house: House, ali
         "members SET role = 'admin' WHERE role = 'viewer'",
         "members SET password_hash = '' WHERE role = 'viewer'",
         "members SET email_key = 'mallory@example.com' WHERE role = 'viewer'",
+        "members SET email = 'alice@example.com' WHERE role = 'viewer'",
         "sessions SET ended_at = 1",
     ],
 )

@@ -31,6 +31,8 @@ def test_it_is_trimmed_composed_and_found_whatever_its_case() -> None:
         ("ana@exam\x00ple.com", "Character 9"),
         ("ana@example.com\r\nBcc: x@y", "Character 16"),
         ("\u202eana@example.com", "Character 1"),
+        ("ana\u3164@example.com", "Character 4"),
+        ("ana\ufe0f@example.com", "Character 4"),
         ("x" * 250 + "@b.de", f"at most {LONGEST_EMAIL}"),
         ("ä" * 125 + "@b.de", "255 bytes"),
     ],
@@ -56,3 +58,8 @@ def test_a_huge_address_takes_no_time() -> None:
 )
 def test_an_account_without_a_name_is_named_after_the_domain(email: str, name: str) -> None:
     assert name_from_email(email).text == name
+
+
+@pytest.mark.parametrize("text", ["ana@example.com\x00", "\udcff@example.org", "\ud83d"])
+def test_nobody_is_found_by_what_no_database_takes(text: str) -> None:
+    assert key_to_look_for(text) == ""

@@ -1,11 +1,16 @@
 """The pages of Settings → Members: who sees what, what is asked for, and what is wrong with what was typed."""
 
+import html
+import re
+from dataclasses import replace
+
 import httpx2
 import pytest
 
 from tests.accounts.people import DANA, MEMBERS, change_role, invited, remove, role_of, rows, second_admin
 from tests.personas import PASSWORD, House
 from webapp.clock import MINUTE
+from webapp.ids import new_id
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +33,19 @@ async def test_everybody_sees_the_members_and_only_an_admin_changes_them(
     for path in (f"{house.alice.member_id}/role", f"{house.alice.member_id}/remove", "invitations/new", "invitations"):
         assert (await bob.post(f"{MEMBERS}/{path}", data={"role": "viewer"})).status_code in {403, 405}
     assert (await bob.get(f"{MEMBERS}/{house.alice.member_id}/role")).status_code == 403
+
+
+async def test_many_members_are_on_several_pages(house: House, alice: httpx2.AsyncClient) -> None:
+    for number in range(60):
+        await house.move_in(replace(house.bob, name=f"member{number:02}", member_id=new_id()))
+    first = (await alice.get(MEMBERS)).text
+    following = re.search(r'href="([^"]+)" rel="next"', first)
+    assert following is not None
+    second = (await alice.get(html.unescape(following[1]))).text
+    shown = [*rows(first), *rows(second)]
+    assert len(rows(first)) == 50
+    assert shown == sorted(shown)
+    assert {f"member{number:02}@example.com" for number in range(60)} < set(shown)
 
 
 async def test_it_tells_when_somebody_was_there_last(house: House, alice: httpx2.AsyncClient) -> None:

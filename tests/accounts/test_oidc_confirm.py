@@ -70,6 +70,23 @@ async def test_a_member_confirms_with_the_issuer_and_comes_back(house: House, is
     assert (await alice.post(MAKE, data=FORM)).status_code == 422, "for 5 minutes, and no longer"
 
 
+@on_sqlite  # what the issuer says, and a column that every session has
+async def test_a_sign_in_shows_who_it_is_when_it_was_done_at_the_issuer(house: House, issuer: Issuer) -> None:
+    """Else whoever finds alice's browser open would sign out and in again, where an issuer that knows it asks nothing, and be trusted."""
+    same_time(house, issuer)
+    now = house.clock() // 1000
+    for ago, status in ((299, 200), (301, 422)):
+        client = await house.client()
+        address = await at_issuer(await begin(client), cookie=f"issuer=alice.{now - ago}")
+        assert (await back(client, address)).status_code == 303
+        assert (await client.post(MAKE, data=FORM)).status_code == status, ago
+    for said, status in ((None, 422), (True, 422), (-1, 422), (1e300, 422), (now + 50, 200)):
+        issuer.claims = {"auth_time": said}
+        client = await house.client()
+        assert (await sign_in(client)).status_code == 303
+        assert (await client.post(MAKE, data=FORM)).status_code == status, said
+
+
 async def test_a_form_that_came_back_with_errors_leads_back_to_where_it_was(house: House, alice: httpx2.AsyncClient) -> None:
     page = (await alice.post(MAKE, data=FORM, headers={"Referer": f"{house.settings.public_url}{TOKEN}"})).text
     assert f'{CONFIRM}?next={TOKEN}"' in page

@@ -188,6 +188,16 @@ async def test_another_host_needs_the_value_again(client: httpx2.AsyncClient) ->
     assert "Changing the host needs the value entered again" in answer.json()["errors"]["password"]
 
 
+async def test_a_value_that_is_sent_again_with_its_date_keeps_the_date(client: httpx2.AsyncClient) -> None:
+    made = await stored(client, expires_on="2027-03-31")
+    address = f"{LIST}/{made['id']}/value"
+    for _ in range(3):  # the answer was lost, and the job asks again
+        answer = await client.put(address, json={"password": "a-newer-long-one", "expires_on": "2027-03-31"})
+        assert (answer.status_code, answer.json()["expires_on"]) == (200, "2027-03-31")
+    answer = await client.put(address, json={"password": "one-without-a-date"})
+    assert (answer.json()["expires_on"], answer.json()["expires_at"]) == ("", None)
+
+
 async def test_a_job_that_rotates_keys_needs_to_know_no_more(house: House, alice: httpx2.AsyncClient, client: httpx2.AsyncClient) -> None:
     made = await stored(client, expires_on="2027-03-31")
     answer = await client.put(f"{LIST}/{made['id']}/value", json={"password": "a-newer-long-one", "expires_on": "2027-06-30"})

@@ -53,6 +53,10 @@ PROGRAMS = [
 ]
 
 
+CODES = {401: "unauthorized", 404: "not-found", 405: "method-not-allowed", 413: "too-large", 422: "invalid"}
+"""The same for the same, whether there is no such route or no such record."""
+
+
 async def ask(client: httpx2.AsyncClient, method: str, path: str, status: int, headers: dict[str, str]) -> httpx2.Response:
     if status == 413:
         return await client.request(method, path, content=b"x" * (MOST_BODY + 1), headers=headers | FORM)
@@ -86,6 +90,7 @@ async def test_a_person_sees_the_id_that_the_answer_has(
 async def test_a_program_is_told_the_id_that_the_answer_has(stranger: httpx2.AsyncClient, method: str, path: str, status: int) -> None:
     answer = await ask(stranger, method, path, status, {})
     assert (answer.status_code, shown(answer)) == (status, answer.headers["x-request-id"])
+    assert answer.json()["type"].rpartition("/")[2] == CODES[status]
 
 
 async def test_a_program_is_told_it_when_there_are_too_many_and_when_nothing_works(

@@ -96,7 +96,8 @@ async def create(request: Request) -> Response:
     # The one answer that holds the token: it is never stored, so that it cannot be shown again.
     shown = "" if text is None else text.reveal().decode("ascii")
     context = {"token": token, "text": shown, "server": request.app.state.settings.public_url}
-    return render(request, "accounts/api_token_created.html", context, fragment="accounts/_api_token_created.html")
+    headers = {"HX-Trigger": "api-token-created"}
+    return render(request, "accounts/api_token_created.html", context, fragment="accounts/_api_token_created.html", headers=headers)
 
 
 async def ask_revoke(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from webapp.accounts.api_token import LIFETIMES, MOST_ACTIVE, USED_EVERY, ApiCaller, ApiToken, token_owner
 from webapp.accounts.member import is_genuine
+from webapp.accounts.sessions import require_signed_in
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
@@ -48,7 +49,8 @@ class ApiTokenRepository:
         """Make a token of the actor's, with one of LIFETIMES; the secret is to be shown once.
 
         A nonce that was spent leads to the token that it made, whose secret was shown then. Raises Invalid, also for a role above the
-        actor's own, for the name of another active token of theirs and for too many; Forbidden for an actor who is no member any more.
+        actor's own, for the name of another active token of theirs and for too many; Forbidden for an actor who is no member any more,
+        Unauthorised for one whose session has ended.
         """
         if lifetime not in LIFETIMES:
             raise Invalid({"lifetime": "Choose a lifetime of the list: " + ", ".join(words for words, _ in LIFETIMES.values()) + "."})
@@ -58,6 +60,7 @@ class ApiTokenRepository:
         owner = token_owner(token_id, actor.id, role)
         mac = self._vault.token_mac(token, owner=owner, account_id=actor.account_id, expires_at=expires_at)
         async with self._database.account(actor.account_id).transaction() as transaction:
+            await require_signed_in(transaction, actor)
             earlier = await spend_nonce(transaction, nonce, token_id, now)
             if earlier is None:
                 await self._refuse(transaction, actor, name, role, now)

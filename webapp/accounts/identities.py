@@ -5,6 +5,7 @@ from dataclasses import replace
 from webapp.accounts.identity import Identity, NotLinked, Person, identity_mac, is_genuine_identity
 from webapp.accounts.member import Member, is_genuine, key_to_look_for
 from webapp.accounts.members import member_of
+from webapp.accounts.sessions import require_signed_in
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
@@ -95,8 +96,9 @@ class Identities:
         await self.use(transaction, actor, Member(actor.id, actor.account_id, actor.label, "viewer"), person, name, state=state)
 
     async def link(self, actor: Actor, person: Person, name: str, *, state: str) -> None:
-        """Link the actor, who is signed in, to a person with the same address. Raises NotLinked."""
+        """Link the actor, who is signed in, to a person with the same address. Raises NotLinked, Unauthorised."""
         async with self._database.account(actor.account_id).transaction() as transaction:
+            await require_signed_in(transaction, actor)
             await self.use(transaction, actor, Member(actor.id, actor.account_id, actor.label, "viewer"), person, name, state=state)
 
     async def of_member(self, actor: Actor) -> list[Identity]:

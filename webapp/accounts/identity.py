@@ -13,12 +13,16 @@ LONGEST_SUBJECT = 255
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody whom an issuer vouches for. `email` is theirs there; it counts for something only when it is `email_verified`."""
+    """Somebody whom an issuer vouches for. `email` is theirs there; it counts for something only when it is `email_verified`.
+
+    `shown_at` is when they showed there who they are (Unix milliseconds), which may be hours ago; 0 when the issuer does not say.
+    """
 
     issuer: str
     subject: str
     email: str
     email_verified: bool
+    shown_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,14 @@ def person_of(claims: Mapping[str, Any], issuer: str) -> Person:
     # "true" as text is what Apple and Amazon Cognito say; a text that is anything else is no yes.
     verified = claims.get("email_verified") in (True, "true")
     known = isinstance(email, str) and email.isprintable() and len(email.encode("utf-8", "surrogatepass")) <= LONGEST_EMAIL
-    return Person(issuer, subject, str(email) if known else "", verified)
+    return Person(issuer, subject, str(email) if known else "", verified, _shown_at(claims.get("auth_time")))
+
+
+def _shown_at(auth_time: object) -> int:
+    """`auth_time` (OpenID Connect Core 1.0, section 2), which is in seconds, in milliseconds; 0 for none, and for what is no time."""
+    if isinstance(auth_time, bool) or not isinstance(auth_time, int | float) or not 0 < auth_time < 2**33:
+        return 0
+    return int(auth_time * 1000)
 
 
 def identity_mac(vault: Vault, row: Mapping[str, Any]) -> bytes:

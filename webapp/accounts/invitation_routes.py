@@ -41,7 +41,7 @@ async def create(request: Request) -> Response:
         return _form_page(request, values, error.errors, status=422)
     # The one answer that holds the link: its token is never stored, so that it cannot be shown again.
     context = {"invitation": invitation, "link": "" if token is None else _link(request, token)}
-    return render(request, "accounts/invited.html", context, fragment="accounts/_invited.html")
+    return render(request, "accounts/invited.html", context, fragment="accounts/_invited.html", headers={"HX-Trigger": "invited"})
 
 
 def _link(request: Request, token: Secret) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from webapp.names import key_of
+from webapp.names import INVISIBLE, key_of
 from webapp.roles import Role
 from webapp.vault import Vault
 
@@ -64,8 +64,14 @@ def member_mac(vault: Vault, row: Mapping[str, Any]) -> bytes:
 
 
 def is_genuine(vault: Vault, row: Mapping[str, Any]) -> bool:
-    """Whether the row, with its `mac`, is one that this program wrote."""
-    return vault.wrote_row("member", _parts(row), row["mac"])
+    """Whether the row, with its `mac`, is one that this program wrote.
+
+    Where the row has the address as it is shown, its key has to be the one in the MAC: else what one member does could be made to show,
+    and be audited, as another one's.
+    """
+    email = row.get("email")
+    is_shown_right = email is None or (isinstance(email, str) and key_of(email) == row["email_key"])
+    return is_shown_right and vault.wrote_row("member", _parts(row), row["mac"])
 
 
 def _parts(row: Mapping[str, Any]) -> list[str]:
@@ -95,7 +101,7 @@ def parse_email(text: str) -> Email:
     if octets > LONGEST_EMAIL:
         raise ValueError(f"The email address has {octets} bytes. Use at most {LONGEST_EMAIL} (RFC 5321).")
     for position, character in enumerate(address, 1):
-        if unicodedata.category(character) in _REFUSED:
+        if unicodedata.category(character) in _REFUSED or character in INVISIBLE:
             raise ValueError(
                 f"Character {position} of the email address (U+{ord(character):04X}) is a blank or an invisible one. Take it out."
             )
@@ -106,5 +112,9 @@ def parse_email(text: str) -> Email:
 
 
 def key_to_look_for(text: str) -> str:
-    """The key of what was typed to sign in, which need not be an address at all: then no member has it."""
-    return key_of(text.strip()[: 4 * LONGEST_EMAIL])[: 4 * LONGEST_EMAIL]
+    """The key of what was typed to sign in, which need not be an address at all: then no member has it.
+
+    So it is for what no database takes, half of a surrogate pair and NUL: a command's arguments and an issuer's claims may hold them.
+    """
+    key = key_of(text.strip()[: 4 * LONGEST_EMAIL])[: 4 * LONGEST_EMAIL]
+    return "" if any(character == "\0" or unicodedata.category(character) == "Cs" for character in key) else key

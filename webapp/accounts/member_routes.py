@@ -10,6 +10,7 @@ from webapp.accounts.member import ListedMember
 from webapp.accounts.team import Team
 from webapp.errors import Conflict, Stale
 from webapp.roles import MEANINGS, ROLES, role_of
+from webapp.web.addresses import list_context, wanted_page
 from webapp.web.forms import Form, read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor, principal
@@ -34,8 +35,8 @@ def _team(request: Request) -> Team:
 async def show(request: Request) -> Response:
     """The members, for everybody; the invitations that are pending, for admins."""
     invitations: Invitations = request.app.state.invitations
-    context = {
-        "members": await _team(request).members(actor(request)),
+    wanted = wanted_page(request)
+    context = list_context("/settings/members", wanted, await _team(request).page(actor(request), wanted)) | {
         "invitations": await invitations.pending(actor(request)) if principal(request).may(Permission.ADMINISTER) else [],
         "me": principal(request).member_id,
     }

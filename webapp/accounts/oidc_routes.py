@@ -203,7 +203,10 @@ async def _signed_in(request: Request, provider: Provider, begun: Ceremony, memb
         asking = replace(nobody(request), account_id=member.account_id)
         await _identities(request).use(transaction, asking, member, person, provider.name, state=begun.challenge)
 
-    signed_in = await signing_in(request).begin(nobody(request), member, browser_of(request), "oidc", f"by {provider.name}", within=use)
+    # The issuer may have known the browser since this morning: that says who it is, and not that the member is there just now.
+    signed_in = await signing_in(request).begin(
+        nobody(request), member, browser_of(request), "oidc", f"by {provider.name}", within=use, shown_at=person.shown_at
+    )
     return with_cookies(request, done(request, begun.facts["next"]), signed_in)
 
 

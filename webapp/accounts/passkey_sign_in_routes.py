@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from webapp.accounts.authenticator import REFUSED, request_options, signed
 from webapp.accounts.ceremony import LIFETIME_SECONDS, Ceremony, Kind, begin_ceremony, ceremony_of, ceremony_text
+from webapp.accounts.member import Member
 from webapp.accounts.passkey import why_none
 from webapp.accounts.passkeys import PasskeyRepository, ShownPasskey, WentBack
 from webapp.accounts.session import SignedIn
@@ -20,7 +21,7 @@ from webapp.accounts.signing_in import Within
 from webapp.errors import Conflict, Invalid
 from webapp.web.json_body import read_json, text_of
 from webapp.web.permissions import Permission
-from webapp.web.principal import actor, address, nobody, principal, principal_or_none
+from webapp.web.principal import actor, address, nobody, principal_or_none
 from webapp.web.rendering import done, render
 from webapp.web.routing import page
 from webapp.web.sessions import HOME, cookie_name, local_path, set_cookie
@@ -121,22 +122,26 @@ async def _with_passkey(
     state = request.app.state
     ceremony = ended(request, kind)
     shown = await passkeys(request).shown(text_of(body, "id"))
-    if shown is None or (kind == "passkey-confirm" and shown.member.id != principal(request).member_id):
-        state.denials.unknown(address(request))
-        raise Invalid({"": REFUSED})
     who, action = (actor(request), "member.confirm") if kind == "passkey-confirm" else (nobody(request), "member.sign_in")
+    if shown is None or (kind == "passkey-confirm" and shown.member.id != who.id):
+        state.denials.unknown(address(request))
+        if kind == "passkey-confirm":  # somebody is signed in as this member, and has another one's, or none
+            me = Member(who.id, who.account_id, who.label, "viewer")
+            await passkeys(request).record_refusal(who, action, me, "the passkey that was shown is none of theirs")
+        raise Invalid({"": REFUSED})
     try:
         assertion = await asyncio.to_thread(
             signed, state.settings, ceremony.challenge, body, public_key=shown.public_key, member_id=shown.member.id
         )
     except Invalid:
         state.denials.unknown(address(request))
-        await passkeys(request).record_refusal(who, action, shown, "what its passkey answered does not hold")
+        await passkeys(request).record_refusal(who, action, shown.member, "what its passkey answered does not hold")
         raise
     try:
         return await act(shown, passkeys(request).spending(shown, assertion, ceremony.challenge))
     except WentBack:
-        await passkeys(request).record_refusal(who, action, shown, f"the count of the passkey {shown.name} went back: there may be a copy")
+        detail = f"the count of the passkey {shown.name} went back: there may be a copy"
+        await passkeys(request).record_refusal(who, action, shown.member, detail)
         raise
 
 

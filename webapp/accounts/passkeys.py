@@ -15,6 +15,7 @@ from webapp.accounts.passkey import (
     is_last_way_in,
     passkey_mac,
 )
+from webapp.accounts.sessions import require_signed_in
 from webapp.accounts.signing_in import Within
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
@@ -88,7 +89,8 @@ class PasskeyRepository:
     async def add(self, actor: Actor, name: Name, made: NewPasskey, challenge: str) -> Passkey:
         """Add a passkey to the actor's, and spend the challenge that it was made for.
 
-        Raises Invalid for a challenge that was spent, Conflict when the passkey is there already or there are too many.
+        Raises Invalid for a challenge that was spent, Conflict when the passkey is there already or there are too many, Unauthorised
+        when the actor's session has ended meanwhile.
         """
         row = {
             "id": new_id(),
@@ -104,6 +106,7 @@ class PasskeyRepository:
         mac = passkey_mac(self._vault, {**row, "account_id": actor.account_id})
         try:
             async with self._database.account(actor.account_id).transaction() as transaction:
+                await require_signed_in(transaction, actor)
                 if await spend_nonce(transaction, challenge, str(row["id"]), self._clock()) is not None:
                     raise Invalid({"": SPENT})
                 refuse_too_many(len(await transaction.fetch_all(_OWN, {"member_id": actor.id})))
@@ -177,10 +180,10 @@ class PasskeyRepository:
 
         return within
 
-    async def record_refusal(self, actor: Actor, action: str, shown: ShownPasskey, detail: str) -> None:
-        """Write into the audit log that this passkey was shown and refused. Raises Unavailable."""
-        event = Event(action, "member", shown.member.id, shown.member.email, decision="denied", detail=detail)
-        await self._chain.append_and_commit(replace(actor, account_id=shown.member.account_id), event)
+    async def record_refusal(self, actor: Actor, action: str, member: Member, detail: str) -> None:
+        """Write into the audit log that a passkey was shown for this member, and refused. Raises Unavailable."""
+        event = Event(action, "member", member.id, member.email, decision="denied", detail=detail)
+        await self._chain.append_and_commit(replace(actor, account_id=member.account_id), event)
 
     def _is_genuine(self, row: Row) -> bool:
         if is_genuine_passkey(self._vault, row):

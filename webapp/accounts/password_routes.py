@@ -6,7 +6,7 @@ from starlette.responses import Response
 from webapp.accounts.forms import parse_new_password
 from webapp.accounts.password import SHORTEST
 from webapp.accounts.passwords import Passwords
-from webapp.accounts.sign_in_routes import signing_in
+from webapp.accounts.sign_in_routes import signing_in, with_device
 from webapp.errors import Invalid
 from webapp.web.forms import Form, read_form
 from webapp.web.permissions import Permission
@@ -37,10 +37,10 @@ async def save(request: Request) -> Response:
         return _page(request, errors, status=422)
     passwords: Passwords = request.app.state.passwords
     try:
-        await passwords.change(actor(request), password)
+        device = await passwords.change(actor(request), password)
     except Invalid as error:
         return _page(request, error.errors, status=422)
-    return done(request, SIGN_IN, "password-changed" if has_one else "password-set")
+    return with_device(request, done(request, SIGN_IN, "password-changed" if has_one else "password-set"), device)
 
 
 async def _confirm_current(request: Request, form: Form) -> dict[str, str]:

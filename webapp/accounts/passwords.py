@@ -2,20 +2,20 @@
 
 from dataclasses import dataclass, replace
 
+from webapp.accounts.device import device_cookie
 from webapp.accounts.member import Email, Member, is_genuine, key_to_look_for, member_mac
 from webapp.accounts.members import hash_of_new, member_of
+from webapp.accounts.sessions import require_signed_in
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, NotFound, Unauthorised
+from webapp.names import printable
 from webapp.vault import Secret, Vault
 
 _MEMBER = "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE account_id = :account_id AND id = :id"
 _BY_ADDRESS = "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE email_key = :email_key"
-_IS_SIGNED_IN = (
-    "SELECT accessor FROM sessions WHERE account_id = :account_id AND accessor = :accessor AND member_id = :id AND ended_at IS NULL"
-)
 _END_SESSIONS = (
     "UPDATE sessions SET ended_at = :now WHERE account_id = :account_id AND member_id = :id AND accessor <> :accessor AND ended_at IS NULL"
     " RETURNING expires_at"
@@ -48,8 +48,8 @@ class Passwords:
         self._chain = chain
         self._clock = clock
 
-    async def change(self, actor: Actor, password: Secret) -> None:
-        """Give the actor this password, and end all their sessions but this one.
+    async def change(self, actor: Actor, password: Secret) -> Secret:
+        """Give the actor this password, and end all their sessions but this one; returns what their device's cookie is to hold now.
 
         That it is the actor who asks was confirmed before. Raises Invalid for a password that will not do, Unauthorised when the session
         has ended meanwhile, Unavailable.
@@ -61,12 +61,12 @@ class Passwords:
         password_hash = await hash_of_new(password, Email(row["email"], row["email_key"]))
         async with self._database.account(actor.account_id).transaction() as transaction:
             # A reset on the server, or a removal, may have come first: it ended this session, and is the one that counts.
-            if await transaction.fetch_one(_IS_SIGNED_IN, {"id": actor.id, "accessor": accessor}) is None:
-                raise Unauthorised("Sign in to go on.")
+            await require_signed_in(transaction, replace(actor, accessor=accessor))
             first = row["password_hash"] == ""
             ended = await self._store(transaction, actor.id, password_hash, but=accessor)
             detail = f"{'a first one; ' if first else ''}other sessions ended: {ended}"
             await self._chain.append(transaction, actor, Event("member.change_password", "member", actor.id, row["email"], detail=detail))
+        return device_cookie(self._vault, actor.id, password_hash)
 
     async def reset(self, actor: Actor, email: str, password: Secret) -> Reset:
         """Give the member with this address another password, and end all their sessions; for the server's command line.
@@ -101,7 +101,7 @@ class Passwords:
     def _refuse_forged(self, row: Row) -> None:
         if not is_genuine(self._vault, row):  # a new MAC would make it genuine, with the role that somebody wrote into it
             raise Conflict(
-                f"The row of {row['email']} was not written by this program, or was changed since. Have an admin remove this member, and"
-                " invite them again; create-admin makes another admin.",
+                f"The row of {printable(str(row['email']))} was not written by this program, or was changed since. Have an admin remove"
+                " this member, and invite them again; create-admin makes another admin.",
                 "not-genuine",
             )

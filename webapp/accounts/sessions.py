@@ -9,7 +9,7 @@ from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import DAY, Clock
 from webapp.database import AccountTransaction, Database, Row
-from webapp.errors import NotFound, Unavailable
+from webapp.errors import NotFound, Unauthorised, Unavailable
 from webapp.log import get_logger
 from webapp.vault import Secret, Vault, mint, parse
 
@@ -29,9 +29,23 @@ _LIVE = (
     "SELECT accessor, user_agent, address, method, created_at, seen_at, expires_at FROM sessions"
     " WHERE account_id = :account_id AND member_id = :member_id AND ended_at IS NULL AND expires_at > :now AND seen_at >= :idle_since"
 )
+_IS_SIGNED_IN = (
+    "SELECT accessor FROM sessions WHERE account_id = :account_id AND accessor = :accessor AND member_id = :id AND ended_at IS NULL"
+)
 _MOST_LISTED = 100
 
 _logger = get_logger(__name__)
+
+
+async def require_signed_in(transaction: AccountTransaction, actor: Actor) -> None:
+    """Raise Unauthorised when the session that the actor acts in has ended meanwhile; who acts in none, as a command, passes.
+
+    For what outlives a session, and would outlive what ended it: a reset of the password, a removal.
+    """
+    if actor.accessor is None:
+        return
+    if await transaction.fetch_one(_IS_SIGNED_IN, {"id": actor.id, "accessor": actor.accessor}) is None:
+        raise Unauthorised("Sign in to go on.")
 
 
 class Sessions:
@@ -72,9 +86,17 @@ class Sessions:
         return SessionFacts(**{name: facts[name] for name in SessionFacts.__dataclass_fields__})
 
     async def begin(
-        self, transaction: AccountTransaction, actor: Actor, member: Member, user_agent: str, method: Method, detail: str | None = None
+        self,
+        transaction: AccountTransaction,
+        actor: Actor,
+        member: Member,
+        user_agent: str,
+        method: Method,
+        detail: str | None = None,
+        *,
+        shown_at: int | None = None,
     ) -> Secret:
-        """Begin a session for a member who has just shown who they are; returns its token, the one time that there is one."""
+        """Begin a session for a member who has shown who they are, just now or at `shown_at`; returns its token, which is nowhere else."""
         token, now = mint("s"), self._clock()
         expires_at = now + ABSOLUTE
         await transaction.execute(
@@ -83,7 +105,7 @@ class Sessions:
         await transaction.execute(
             "INSERT INTO sessions (accessor, account_id, member_id, mac, created_at, seen_at, expires_at, password_at, address, user_agent,"
             " method)"
-            " VALUES (:accessor, :account_id, :member_id, :mac, :now, :now, :expires_at, :now, :address, :user_agent,"
+            " VALUES (:accessor, :account_id, :member_id, :mac, :now, :now, :expires_at, :shown_at, :address, :user_agent,"
             " :method)",
             {
                 "accessor": token.accessor,
@@ -91,6 +113,7 @@ class Sessions:
                 "mac": self._vault.token_mac(token, owner=member.id, account_id=member.account_id, expires_at=expires_at),
                 "now": now,
                 "expires_at": expires_at,
+                "shown_at": now if shown_at is None else min(shown_at, now),
                 "address": actor.address,
                 "method": method,
                 "user_agent": "".join(character for character in user_agent if character.isprintable())[:_LONGEST_USER_AGENT],

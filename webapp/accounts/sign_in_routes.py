@@ -133,9 +133,13 @@ def browser_of(request: Request) -> Browser:
 
 def with_cookies(request: Request, response: Response, signed_in: SignedIn) -> Response:
     """The answer to who has just signed in: it carries the cookies of the session and of the device."""
-    settings = request.app.state.settings
-    set_session_cookie(response, settings, signed_in.session.reveal().decode("ascii"))
-    set_cookie(response, settings, _DEVICE, signed_in.device.reveal().decode("ascii"), max_age=LIFETIME_SECONDS)
+    set_session_cookie(response, request.app.state.settings, signed_in.session.reveal().decode("ascii"))
+    return with_device(request, response, signed_in.device)
+
+
+def with_device(request: Request, response: Response, device: Secret) -> Response:
+    """The answer with the cookie of the device."""
+    set_cookie(response, request.app.state.settings, _DEVICE, device.reveal().decode("ascii"), max_age=LIFETIME_SECONDS)
     return response
 
 

@@ -54,7 +54,7 @@ class SigningIn:
             "SELECT id, account_id, email, email_key, role, password_hash, mac FROM members WHERE email_key = :key", {"key": key}
         )
         member = None if row is None else member_of(row)
-        device = device_of(self._vault, browser.device, "" if member is None else member.id)
+        device = None if row is None else device_of(self._vault, browser.device, row["id"], row["password_hash"])
         own: list[tuple[Kind, str]] = [] if device is None else [("device", device)]
         attempt = await self._throttle.begin(own or strangers)
         try:
@@ -81,19 +81,29 @@ class SigningIn:
             return Refused(member)
 
     async def begin(
-        self, actor: Actor, member: Member, browser: Browser, method: Method, detail: str | None = None, *, within: Within | None = None
+        self,
+        actor: Actor,
+        member: Member,
+        browser: Browser,
+        method: Method,
+        detail: str | None = None,
+        *,
+        within: Within | None = None,
+        shown_at: int | None = None,
     ) -> SignedIn:
-        """Sign in a member who has just shown who they are; the session that the browser had ends.
+        """Sign in a member who has shown who they are, just now or at `shown_at`; the session that the browser had ends.
 
-        `within` runs in the transaction of the new session, and may refuse it by raising.
+        `within` runs in the transaction of the new session, and may refuse it by raising: then the browser keeps the one that it had.
         """
-        await self._sessions.end_of_browser(browser.session, actor)
         async with self._database.account(member.account_id).transaction() as transaction:
             if within is not None:
                 await within(transaction)
-            session = await self._sessions.begin(transaction, actor, member, browser.user_agent, method, detail)
-        device = device_of(self._vault, browser.device, member.id)
-        return SignedIn(member, session, Secret(device_cookie(self._vault, member.id, device).encode("ascii")))
+            session = await self._sessions.begin(transaction, actor, member, browser.user_agent, method, detail, shown_at=shown_at)
+            stored = await transaction.fetch_one(_WHOLE, {"id": member.id})
+            password_hash = "" if stored is None else str(stored["password_hash"])
+        await self._sessions.end_of_browser(browser.session, actor)
+        device = device_of(self._vault, browser.device, member.id, password_hash)
+        return SignedIn(member, session, device_cookie(self._vault, member.id, password_hash, device))
 
     async def record_refusal(self, actor: Actor, refused: Refused) -> None:
         """Write into the audit log that somebody tried a member's address with a wrong password.

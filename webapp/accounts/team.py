@@ -1,23 +1,26 @@
 """The members of one account, as its admins change them: roles, removal, and that there is always an admin."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from webapp.accounts.member import Belongings, ListedMember, is_genuine, member_mac
+from webapp.accounts.sessions import require_signed_in
 from webapp.actor import Actor
 from webapp.chain import AuditChain, Event
 from webapp.clock import Clock
 from webapp.database import AccountTransaction, Database, Row
 from webapp.errors import Conflict, Forbidden, NotFound, Stale
+from webapp.records import FIRST_PAGE, Order, Page, Wanted, page_of
 from webapp.roles import Role, is_at_most, keeps_an_admin, stops_inviting
 from webapp.vault import Vault
 
-MOST_LISTED = 1000
+BY_ADDRESS = Order(("email_key", "id"))
 
 _LIST = (
     "SELECT m.id, m.account_id, m.email, m.email_key, m.role, m.password_hash, m.mac, m.version, m.created_at,"
     " (SELECT MAX(s.seen_at) FROM sessions s WHERE s.account_id = m.account_id AND s.member_id = m.id) AS last_seen_at,"
     " (SELECT COUNT(*) FROM passkeys p WHERE p.account_id = m.account_id AND p.member_id = m.id) AS passkeys"
-    " FROM members m WHERE m.account_id = :account_id AND (m.id = :id OR :id = '') ORDER BY m.email_key LIMIT :limit"
+    " FROM members m WHERE m.account_id = :account_id"
 )
 _WHOLE = (
     "SELECT id, account_id, email, email_key, role, password_hash, mac, version FROM members WHERE account_id = :account_id AND id = :id"
@@ -64,17 +67,17 @@ class Team:
         self._chain = chain
         self._clock = clock
 
-    async def members(self, actor: Actor) -> list[ListedMember]:
-        """The account's members by their addresses, at most 1000."""
-        rows = await self._database.account(actor.account_id).fetch_all(_LIST, {"id": "", "limit": MOST_LISTED})
-        return [self._listed(row) for row in rows]
+    async def page(self, actor: Actor, wanted: Wanted = FIRST_PAGE) -> Page[ListedMember]:
+        """A page of the account's members, by their addresses; it is not searched."""
+        account, wanted = self._database.account(actor.account_id), replace(wanted, query="")
+        return await page_of(account, [_LIST], self._listed, table="members", alias="m", wanted=wanted, order=BY_ADDRESS)
 
     async def member(self, actor: Actor, member_id: str) -> ListedMember:
         """One member of the account. Raises NotFound."""
-        rows = await self._database.account(actor.account_id).fetch_all(_LIST, {"id": member_id, "limit": 1}) if member_id else []
-        if not rows:
+        row = await self._database.account(actor.account_id).fetch_one(f"{_LIST} AND m.id = :id", {"id": member_id})
+        if row is None:
             raise NotFound("There is no such member in this account.")
-        return self._listed(rows[0])
+        return self._listed(row)
 
     async def belongings(self, actor: Actor, member: ListedMember) -> Belongings:
         """What ends with the member, or may."""
@@ -135,10 +138,14 @@ class Team:
             await self._chain.append(transaction, actor, Event("member.remove", "member", member_id, row["email"], detail=detail))
 
     async def require_admin(self, transaction: AccountTransaction, actor: Actor) -> None:
-        """Raise Forbidden unless the actor is an admin of the account still, in this transaction: they may just have been removed."""
+        """Raise Forbidden unless the actor is an admin of the account still, in this transaction: they may just have been removed.
+
+        Raises Unauthorised when it is their session that has ended.
+        """
         row = await transaction.fetch_one(_WHOLE, {"id": actor.id}) if actor.kind == "member" else None
         if row is None or row["role"] != "admin" or not is_genuine(self._vault, row):
             raise Forbidden("Only a member who is an admin may do this.")
+        await require_signed_in(transaction, actor)
 
     async def _whole(self, transaction: AccountTransaction, member_id: str) -> Row:
         row = await transaction.fetch_one(_WHOLE, {"id": member_id})

@@ -93,7 +93,8 @@ async def replace_value(request: Request) -> Response:
         typed = {name: sent.text(name) for name in (*names, "keep_previous", *ticks) if sent.has(name)}
         form = Form({**CredentialForm.of(stored).by_field(), **typed}, {})
         try:
-            return await _save(request, stored, form, stored.version if version is None else version)
+            # A date that comes with the value is that value's: a job that sends both again must not lose it.
+            return await _save(request, stored, form, stored.version if version is None else version, dated=sent.has("expires_on"))
         except Stale:
             if version is not None or not tries_left:
                 raise
@@ -123,11 +124,11 @@ def _parsed(request: Request, form: Form, *, new: bool) -> ParsedCredential:
     return parsed
 
 
-async def _save(request: Request, stored: Credential, form: Form, version: int) -> Response:
+async def _save(request: Request, stored: Credential, form: Form, version: int, *, dated: bool = False) -> Response:
     parsed = _parsed(request, form, new=False)
     if form.text("only_if_works"):
         _refuse_untested(await try_connection(request, form, stored))
-    saved = await repository(request).save(actor(request), stored.id, parsed.fields, parsed.secret, version, parsed.keep)
+    saved = await repository(request).save(actor(request), stored.id, parsed.fields, parsed.secret, version, parsed.keep, dated=dated)
     return JSONResponse(_shown(request, saved, parsed.notes))
 
 

@@ -13,7 +13,7 @@ from webapp.credentials.repository import refuse_collecting
 from webapp.errors import Invalid
 from webapp.names import parse_name
 from webapp.reference import Reference, same_registry
-from webapp.web.forms import Form, read_form
+from webapp.web.forms import Form, permit_again, read_form
 from webapp.web.permissions import Permission
 from webapp.web.principal import actor
 from webapp.web.rendering import render
@@ -41,7 +41,10 @@ async def _answer(request: Request, stored: Credential | None) -> Response:
 
 
 async def try_connection(request: Request, form: Form, stored: Credential | None) -> Tested:
-    """Test what stands in the form. What is wrong with a field is said by field, and nothing is asked then."""
+    """Test what stands in the form. What is wrong with a field is said by field, and nothing is asked then.
+
+    Raises what refuses a caller who may not do this any more.
+    """
     typed = CredentialForm.read(form)
     parsed, errors = parse(form, replace(typed, name=DRAFT, description=""), new=stored is None, own_role=own_role(request))
     reference, problem = _reference(typed, None if parsed is None else parsed.fields.host)
@@ -57,6 +60,7 @@ async def try_connection(request: Request, form: Form, stored: Credential | None
     tests: ConnectionTests = request.app.state.connection_tests
     fields = replace(parsed.fields, name=_name(typed))
     found = await tests.test(actor(request), fields, parsed.secret, stored=stored, image=reference)
+    await permit_again(request)  # a registry may let it take half a minute, and what is stored then outlives who stored it
     return Tested(found=found, entered=bool(parsed.secret and parsed.secret.reveal()))
 
 

@@ -67,11 +67,11 @@ def last_day(expires_at: int) -> str:
         return ""
 
 
-def settled(fields: CredentialFields, stored: Credential | None, *, replaced: bool, now: int) -> CredentialFields:
+def settled(fields: CredentialFields, stored: Credential | None, *, replaced: bool, now: int, dated: bool = False) -> CredentialFields:
     """The fields with the expiry that counts: of a new value (`replaced`, or nothing is `stored`) its own, or the date that was typed.
 
-    A value that stays keeps what it says itself; a date that was typed for the one before does not count for a new one. Raises Invalid
-    for what has expired already: it would be handed to nobody.
+    A value that stays keeps what it says itself; a date that was typed for the one before does not count for a new one, unless it was
+    said of that one by name (`dated`). Raises Invalid for what has expired already: it would be handed to nobody.
     """
     if fields.auth_method is AuthMethod.AWS_ECR:
         return replace(fields, expires_at=None, expiry_source="")
@@ -90,7 +90,7 @@ def settled(fields: CredentialFields, stored: Credential | None, *, replaced: bo
             sentence = "The stored value says itself when it expires. Leave the date empty, or enter a new value with it."
             raise Invalid({"expires_on": sentence})
         return replace(fields, expires_at=of_stored, expiry_source=FROM_VALUE)
-    unchanged = stored is not None and stored.expiry_source == TYPED and typed == of_stored
+    unchanged = not dated and stored is not None and stored.expiry_source == TYPED and typed == of_stored
     if typed is None or (unchanged and replaced):
         return replace(fields, expires_at=None, expiry_source="")
     if typed <= now and not unchanged:

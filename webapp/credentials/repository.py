@@ -117,10 +117,19 @@ class CredentialRepository:
         return await self.get(actor, earlier or credential_id), earlier is None
 
     async def save(
-        self, actor: Actor, credential_id: str, fields: CredentialFields, secret: Secret | None, version: int | None, keep: int = HOUR
+        self,
+        actor: Actor,
+        credential_id: str,
+        fields: CredentialFields,
+        secret: Secret | None,
+        version: int | None,
+        keep: int = HOUR,
+        *,
+        dated: bool = False,
     ) -> Credential:
         """Change a registry credential, and replace its value when there is a new one; the old one is kept for so many milliseconds.
 
+        `dated` is whether the date in the fields is the new value's for certain, even where it is that of the one before.
         Raises NotFound; Stale when somebody else saved it since `version`; Invalid, also when the host, the method or its parameters
         change without a new value, when images of the old host use it, and for a value that has expired already.
         """
@@ -128,7 +137,7 @@ class CredentialRepository:
             stored = _found(await transaction.fetch_one(_SELECT + " AND c.id = :id", {"id": credential_id}))
             refuse_stale("registry credential", stored=stored.version, edited=version, who=stored.updated_by)
             secret = refuse_collecting(stored, fields, secret)
-            fields = settled(fields, stored, replaced=secret is not None, now=self._clock())
+            fields = settled(fields, stored, replaced=secret is not None, now=self._clock(), dated=dated)
             await self._refuse_leaving_images(transaction, stored, fields)
             await self._write(transaction, actor, stored, fields, secret, keep)
         return await self.get(actor, credential_id)

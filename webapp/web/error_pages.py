@@ -25,7 +25,11 @@ _STATUS: dict[type[AppError], tuple[int, str, str]] = {
     Unavailable: (503, "unavailable", "Not possible just now"),
 }
 
-_BY_STATUS = {400: "The request could not be understood", 404: "There is nothing here", 405: "That is not possible here"}
+_BY_STATUS = {
+    400: ("bad-request", "The request could not be understood"),
+    404: ("not-found", "There is nothing here"),
+    405: ("method-not-allowed", "That is not possible here"),
+}
 
 
 async def on_app_error(request: Request, error: Exception) -> Response:
@@ -55,9 +59,9 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         raise error
     if not is_api(request) and principal_or_none(request) is None:
         await load_principal(request)  # no route has: the page is still one of the member's own
-    title = _BY_STATUS.get(error.status_code, "That did not work")
+    code, title = _BY_STATUS.get(error.status_code, ("failed", "That did not work"))
     detail = "There is no such address." if error.status_code == 404 else f"{title}: {error.detail}."
-    return error_answer(request, error.status_code, title.lower().replace(" ", "-"), title, detail, error.headers)
+    return error_answer(request, error.status_code, code, title, detail, error.headers)
 
 
 def error_answer(request: Request, status: int, code: str, title: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -1,5 +1,6 @@
 """Reading a form: the limits first, then text, secrets and at most one file."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from python_multipart.multipart import parse_options_header
@@ -11,7 +12,7 @@ from webapp.errors import Invalid, TooLarge
 from webapp.nonce import new_nonce
 from webapp.vault import Secret
 
-__all__ = ["MOST_BODY", "Form", "Upload", "new_nonce", "read_form"]
+__all__ = ["MOST_BODY", "Form", "Upload", "new_nonce", "permit_again", "read_form"]
 
 MOST_BODY = 256 * 1024
 MOST_FIELDS = 40
@@ -73,19 +74,28 @@ def pasted_or_uploaded(form: Form, pasted: str, uploaded: str) -> Secret | None:
 async def read_form(request: Request, *, most_part: int = MOST_PART, most_body: int = MOST_BODY) -> Form:
     """Parse the request's form, of fields with at most `most_part` bytes, in a body of at most `most_body`.
 
-    Raises TooLarge beyond the limits, Invalid when it is no form.
+    Raises TooLarge beyond the limits, Invalid when it is no form; and what refuses a caller who may not do this any more.
     """
     _refuse_charset(request)
     # The parser counts a field as it is encoded (%0A and CRLF for a line's end), people as it is: `_form` holds it to MOST_PART.
     try:
         async with request.form(max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=most_body) as data:
-            return await _form(data, most_part)
+            form = await _form(data, most_part)
     except HTTPException as error:
         if error.status_code == 413:
             raise TooLarge(f"The request is beyond the limit of {most_body // 1024} KiB, so it was not read.") from None
         if str(error.detail).startswith("Too many"):
             raise TooLarge(f"The form is beyond the limit: {MOST_FIELDS} fields and {MOST_FILES} file.") from None
         raise Invalid({"": "The form could not be read. Reload the page and send it again."}) from None
+    await permit_again(request)
+    return form
+
+
+async def permit_again(request: Request) -> None:
+    """See once more that the caller may do this, now that all of the body is here. Raises as the route's own check does."""
+    check: Callable[[], Awaitable[None]] | None = getattr(request.state, "permit_again", None)
+    if check is not None:
+        await check()
 
 
 def _refuse_charset(request: Request) -> None:

@@ -10,7 +10,7 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.requests import Request
 
 from webapp.errors import Invalid, TooLarge
-from webapp.web.forms import MOST_BODY, MOST_FIELDS, MOST_PART, Form
+from webapp.web.forms import MOST_BODY, MOST_FIELDS, MOST_PART, Form, permit_again
 from webapp.web.principal import actor
 
 _LONGEST_KEY = 255
@@ -21,7 +21,7 @@ class _Twice(ValueError):
 
 
 async def read_json(request: Request) -> Mapping[str, Any]:
-    """The body as a JSON object. Raises TooLarge beyond the route's limit, and Invalid, which never quotes the body."""
+    """The body as a JSON object. Raises TooLarge beyond the route's limit, and Invalid, which never quotes it; else as `read_form`."""
     try:
         read = await request.body()
     except HTTPException as error:
@@ -29,6 +29,7 @@ async def read_json(request: Request) -> Mapping[str, Any]:
             raise
         limit = request.scope.get(MAX_BODY_SIZE_SCOPE_KEY, MOST_BODY) // 1024
         raise TooLarge(f"The request is beyond the limit of {limit} KiB, so it was not read.") from None
+    await permit_again(request)
     sentence = "The body is not JSON. Send one JSON object in UTF-8."
     try:
         body = json.loads(read.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_number)

@@ -1,6 +1,7 @@
 """How a route comes to be: none is made without saying what it asks of its caller."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from webapp.web.sessions import load_principal
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _OF_MACHINES = (Permission.AGENT, Permission.BOOTSTRAP)
+_ASKED_ONCE = (*_OF_MACHINES, Permission.PUBLIC, Permission.PROBE)
 
 
 def page(
@@ -28,12 +30,15 @@ def page(
 ) -> Route:
     """A route whose permission is checked before its endpoint runs; `most_body` is its own limit in bytes, where it is not everybody's.
 
-    The checks, in order: the token of an API route, or the cross-site rule, the session, the role.
+    The checks, in order: the token of an API route, or the cross-site rule, the session, the role; and once more when a member's body
+    has been read, which they may let take a minute: somebody may have ended their session, or changed their role, meanwhile.
     Raises Unauthorised, Forbidden or TooMany to the error pages.
     """
 
     async def guarded(request: Request) -> Response:
         await permit(request, needs)
+        if needs not in _ASKED_ONCE:
+            request.state.permit_again = partial(permit, request, needs)
         return await endpoint(request)
 
     limit = None if SAFE_METHODS.issuperset(methods) else most_body or MOST_BODY

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from webapp.clock import MINUTE
-from webapp.web.forms import Form
+from webapp.web.forms import Form, permit_again
 from webapp.web.principal import Principal, actor, principal
 from webapp.web.sessions import HOME, local_path
 
@@ -67,6 +67,7 @@ async def confirm(request: Request, form: Form) -> dict[str, str]:
         field, sentence = _asked(ways)
         return {field: f"{sentence}: this decides who gets keys, and you last showed that it is you more than 5 minutes ago."}
     if await request.app.state.signing_in.confirm_password(actor(request), password):
+        await permit_again(request)  # verifying takes its time, too
         return {}
     return {"current_password": "That is not your password. Enter the one you sign in with."}
 
