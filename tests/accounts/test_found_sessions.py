@@ -1,10 +1,15 @@
 """Which cookies stand for a session, asked of the store: its row, its member's row, its time, and what a look at it changes."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import httpx2
 import pytest
 
 from tests.personas import House
 from webapp.accounts.session import IDLE, SEEN_EVERY
+from webapp.accounts.sessions import require_signed_in
+from webapp.errors import Unauthorised
 from webapp.vault import mint
 
 pytestmark = pytest.mark.anyio
@@ -72,3 +77,22 @@ async def test_it_is_prolonged_once_a_minute_by_somebody_who_is_there(house: Hou
     house.clock.advance(IDLE + 1)
     assert await house.store.sessions.find(cookie(alice), touch=True) is None
     assert await seen_at(house) == begun + SEEN_EVERY
+
+
+@pytest.mark.parametrize(
+    "story", ["in a session", "in none, as a command", "in one that ended", "in somebody else's", "in one of another account"]
+)
+async def test_who_acts_in_a_session_has_one_still(house: House, alice: httpx2.AsyncClient, story: str) -> None:
+    actor = replace(house.alice.actor, accessor=cookie(alice).split("_")[2])
+    if story == "in none, as a command":
+        actor = replace(actor, accessor=None)
+    elif story == "in one that ended":
+        await house.store.sessions.end(actor)
+    elif story == "in somebody else's":
+        actor = replace(actor, id=house.bob.member_id)
+    elif story == "in one of another account":
+        actor = replace(actor, account_id=house.charlie.account_id)
+    passes = story in {"in a session", "in none, as a command"}
+    async with house.store.database.account(actor.account_id).transaction() as transaction:
+        with nullcontext() if passes else pytest.raises(Unauthorised, match="Sign in to go on"):
+            await require_signed_in(transaction, actor)

@@ -50,6 +50,16 @@ def test_a_row_with_something_else_in_it_is_not(vault: Vault, name: str, column:
     assert is_genuine(vault, {**row, column: forged(row[column]), "mac": mac(vault, row)}) is False
 
 
+@pytest.mark.parametrize(
+    ("shown", "genuine"),
+    [("ana@example.com", True), ("Ana@Example.COM", True), (None, True), ("eve@example.com", False), ("", False), (b"", False)],
+)
+def test_a_member_is_shown_with_the_address_of_their_key(vault: Vault, shown: object, genuine: bool) -> None:
+    row, mac, is_genuine = KINDS["member"]
+    assert is_genuine(vault, {**row, "mac": mac(vault, row), "email": shown}) is genuine
+    assert is_genuine(vault, {**row, "mac": bytes(32), "email": shown}) is False
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("stored", [b"", bytes(32), "text", None, 0])
 def test_a_row_with_another_mac_or_none_is_not(vault: Vault, name: str, stored: object) -> None:

@@ -52,6 +52,8 @@ class _Running:
 _ACCESS = "tests/web/test_access.py::test_a_role_has_its_permissions_and_no_other"
 _BEARER = "tests/web/test_bearer.py"
 _DOOR = "tests/web/test_api_bearer.py"
+_MEANWHILE = "tests/web/test_ended_meanwhile.py"
+_VERIFIED = "test_who_is_removed_while_the_password_is_verified_makes_no_bootstrap_token"
 _ROWS = "tests/accounts/test_rows.py"
 _MACS = (
     "Vault.cookie_mac",
@@ -67,10 +69,11 @@ TARGETS = (
     Target("webapp/web/permissions.py", ("_OF_ROLE", "may", "token_kind"), (_ACCESS, f"{_DOOR}::test_each_door_has_its_own_kind_of_token")),
     Target("webapp/web/sessions.py", ("local_path",), ("tests/web/test_sessions.py", "-k", "leads_nowhere or is_gone_to or stays_here")),
     Target("webapp/web/csrf.py", (), ("tests/web/test_csrf.py",)),
-    Target("webapp/web/stepup.py", ("FRESH", "is_fresh", "step_up", "confirm"), ("tests/web/test_stepup.py",)),
-    Target("webapp/web/routing.py", ("page", "permit", "_require"), ("tests/web/test_routing.py",)),
+    Target("webapp/web/stepup.py", ("FRESH", "is_fresh", "step_up", "confirm"), ("tests/web/test_stepup.py", f"{_MEANWHILE}::{_VERIFIED}")),
+    Target("webapp/web/routing.py", ("page", "permit", "_require"), ("tests/web/test_routing.py", _MEANWHILE)),
+    Target("webapp/web/forms.py", ("permit_again",), (_MEANWHILE,)),
     Target("webapp/web/bearer.py", ("require_bearer", "require_api_token", "unverified_token"), (_BEARER, _DOOR)),
-    Target("webapp/roles.py", ("ROLES", "role_of", "is_at_most", "lesser"), ("tests/test_roles.py",)),
+    Target("webapp/roles.py", ("ROLES", "role_of", "is_at_most", "_rank", "lesser"), ("tests/test_roles.py",)),
     Target("webapp/accounts/member.py", ("member_mac", "is_genuine", "_parts"), (_ROWS,)),
     Target("webapp/accounts/passkey.py", ("is_last_way_in", "has_gone_back"), ("tests/accounts/test_passkey.py",)),
     Target("webapp/accounts/passkey.py", ("passkey_mac", "is_genuine_passkey", "_parts"), (_ROWS,)),
@@ -80,7 +83,7 @@ TARGETS = (
         "webapp/accounts/ceremony.py", ("LIFETIME", "begin_ceremony", "ceremony_text", "ceremony_of"), ("tests/accounts/test_ceremony.py",)
     ),
     Target("webapp/accounts/session.py", ("IDLE", "ABSOLUTE", "is_valid"), ("tests/accounts/test_session.py",)),
-    Target("webapp/accounts/sessions.py", ("Sessions.find",), ("tests/accounts/test_found_sessions.py",)),
+    Target("webapp/accounts/sessions.py", ("require_signed_in", "Sessions.find"), ("tests/accounts/test_found_sessions.py",)),
     Target("webapp/accounts/api_token.py", ("ApiToken.acts_as", "ApiToken.state", "token_owner"), (_DOOR,)),
     Target("webapp/accounts/api_tokens.py", ("ApiTokenRepository.find_bearer",), (_DOOR,)),
     Target("webapp/vault/vault.py", _MACS, ("tests/vault/test_vault.py",)),

@@ -93,6 +93,27 @@ async def test_a_public_page_is_open_and_knows_who_is_there(stranger: httpx2.Asy
     assert (await alice.get("/login")).headers["location"] == "/registry-credentials"
 
 
+@pytest.mark.parametrize(
+    ("path", "needs", "again"),
+    [
+        ("/x", Permission.PROBE, False),
+        ("/x", Permission.PUBLIC, False),
+        ("/x", Permission.SEE, True),
+        ("/x", Permission.ADMINISTER, True),
+        ("/api/v1/x", Permission.AGENT, False),
+    ],
+)
+async def test_only_members_are_asked_again_when_their_body_is_read(
+    house: House, alice: httpx2.AsyncClient, path: str, needs: Permission, again: bool
+) -> None:
+    async def says(request: Request) -> Response:
+        return PlainTextResponse(str(hasattr(request.state, "permit_again")))
+
+    _, token = await enrolled(house, alice)
+    house.app.router.routes.insert(0, page(path, says, needs=needs, name="x"))
+    assert (await alice.get(path, headers=bearer(token))).text == str(again)
+
+
 def test_a_route_has_what_it_was_made_with() -> None:
     read = page("/x", endpoint, needs=Permission.SEE, name="x")
     assert (read.methods, read.name, read.path, read.needs) == ({"GET", "HEAD"}, "x", "/x", Permission.SEE)  # type: ignore[attr-defined]
