@@ -110,7 +110,8 @@ def _instead(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
     if isinstance(node, ast.Expr | ast.Raise):
         yield node, "pass"
     elif isinstance(node, ast.Return) and node.value is not None:
-        yield node.value, "None"
+        if not isinstance(node.value, ast.Constant) or node.value.value is not None:
+            yield node.value, "None"
         if not isinstance(node.value, ast.Constant):
             yield node.value, "True"
     elif isinstance(node, ast.If | ast.IfExp):
