@@ -5,7 +5,7 @@ import pytest
 
 from tests.personas import House, Persona
 from tests.stories import api_token, bearer, bootstrap_token, enrolled, program, store_credential
-from webapp.accounts.api_token import token_owner
+from webapp.accounts.api_token import USED_EVERY, token_owner
 from webapp.accounts.member import member_mac
 from webapp.clock import DAY
 from webapp.vault import mint
@@ -90,6 +90,17 @@ async def test_a_lesser_token_does_not_rise_with_its_member(house: House, bob: h
     client = await program(house, bob)
     await change_role(house, house.bob, "admin")
     assert (await client.get(ME)).json()["role"] == "viewer"
+
+
+async def test_its_last_use_is_written_down_at_first_and_then_once_a_minute(house: House) -> None:
+    house.clock.now = 1000
+    client = await program(house, await house.signed_in(house.alice))
+    for later, told in ((0, 0), (USED_EVERY - 1, 0), (1, USED_EVERY), (2 * USED_EVERY, 3 * USED_EVERY)):
+        house.clock.advance(later)
+        assert (await client.get(ME)).status_code == 200
+        row = await house.store.database.fetch_one("SELECT last_used_at FROM api_tokens")
+        assert row is not None
+        assert row["last_used_at"] == 1000 + told
 
 
 async def test_what_it_does_is_written_down_in_its_name(house: House, alice: httpx2.AsyncClient) -> None:
