@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from webapp.vault import Keyring, RootKey, SealBroken, SealContext, Secret, UnknownKey, Vault, mint, new_keyring, open_keyring
+from webapp.vault import Keyring, RootKey, SealBroken, SealContext, Secret, Token, UnknownKey, Vault, mint, new_keyring, open_keyring
 
 INSTANCE = "0" * 32
 ROOT = RootKey(Secret(b"r" * 32), "/keys/root.key")
@@ -116,6 +116,14 @@ def test_a_rows_mac_is_over_each_of_its_columns_and_their_order(vault: Vault, ro
     assert not any(vault.wrote_row("member", parts, mac) for parts in others)
     assert vault.wrote_row("passkey", ["x", "y", 1], mac) is False
     assert Vault(open_keyring(rows, ROOT, INSTANCE), "1" * 32).wrote_row("member", ["x", "y", 1], mac) is False
+
+
+def test_what_is_in_cookies_and_rows_stays_good_in_the_next_version() -> None:
+    others = {"audit": Secret(b"a" * 32), "head": Secret(b"h" * 32), "token": Secret(b"t" * 32)}
+    vault, token = Vault(Keyring({1: Secret(b"k" * 32)}, 1, others), INSTANCE), Token("a", "A" * 16, Secret(b"x"))
+    of_token = vault.token_mac(token, owner="o", account_id="c", expires_at=None)
+    macs = [vault.cookie_mac("device", b"x"), vault.row_mac("member", ["x", 1]), of_token]
+    assert [mac.hex()[:16] for mac in macs] == ["7804cd6df08569e6", "d80b9705fd02e03c", "accc29c07b110bdc"]
 
 
 def test_one_purposes_mac_is_no_others(vault: Vault) -> None:
