@@ -74,7 +74,9 @@ def test_one_of_another_version_of_this_program_is_none(vault: Vault, body: byte
 
 
 def test_what_no_cookie_holds_is_refused_before_it_is_lost(vault: Vault) -> None:
-    whole = len(ceremony_text(vault, begin_ceremony("oidc-sign-in", BEGUN, facts={"next": "x" * 2000})))
-    assert whole < 4096
-    with pytest.raises(ValueError, match="longer than a cookie"):
-        ceremony_text(vault, begin_ceremony("oidc-sign-in", BEGUN, facts={"next": "x" * 4000}))
+    shorter = len(orjson.dumps(["oidc-sign-in", "c" * 43, BEGUN + LIFETIME, "", {"next": ""}]))
+    longest = 3500 // 4 * 3 - shorter  # base64 makes four bytes of three
+    assert len(ceremony_text(vault, begin_ceremony("oidc-sign-in", BEGUN, facts={"next": "x" * longest}))) == 3500 + 1 + 64
+    for length in (longest + 1, 4000):
+        with pytest.raises(ValueError, match="longer than a cookie"):
+            ceremony_text(vault, begin_ceremony("oidc-sign-in", BEGUN, facts={"next": "x" * length}))
