@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from e2e.server import Served
 
@@ -45,11 +45,3 @@ def open_context(browser: Browser, server: Served, **more: Any) -> BrowserContex
     context.on("weberror", lambda found: broken.append(f"script error: {found.error}"))
     context.on("console", lambda message: broken.append(message.text) if "Content Security Policy" in message.text else None)
     return context
-
-
-def open_page(context: BrowserContext, violations: list[str]) -> Page:
-    """A new page whose script errors and broken policies are collected."""
-    page = context.new_page()
-    page.on("pageerror", lambda error: violations.append(f"script error: {error}"))
-    page.on("console", lambda message: violations.append(message.text) if "Content Security Policy" in message.text else None)
-    return page

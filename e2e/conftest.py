@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from e2e import steps
-from e2e.browser import broken, launch, open_context, open_page
+from e2e.browser import broken, launch, open_context
 from e2e.server import Server, serve
 from tests import system
 from tests.real.fixtures import (
@@ -85,7 +85,7 @@ def settled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         environ["WEBAPP_DATABASE_URL"] = cluster.url(cluster.new_database())
     with serve(folder / "server", **environ) as running:
         context = open_context(browser, running)
-        steps.set_up(open_page(context, []), running)
+        steps.set_up(context.new_page(), running)
         context.storage_state(path=folder / "alice.json")
         context.close()
         yield Settled(running, folder / "alice.json")
@@ -100,44 +100,34 @@ def no_rule_is_broken() -> Iterator[None]:
     assert found == []
 
 
-@pytest.fixture
-def violations() -> list[str]:
-    """What the browser's console said of broken rules: has to be empty at the end of every journey."""
-    return []
-
-
 @pytest.fixture(params=BOTH)
-def page(request: pytest.FixtureRequest, browser: Browser, server: Server, violations: list[str]) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Iterator[Page]:
     """A page of alice's browser; every journey that asks for it is made with JavaScript on, and off."""
     context = open_context(browser, server, java_script_enabled=request.param == "with-script")
-    yield open_page(context, violations)
+    yield context.new_page()
     context.close()
-    assert violations == []
 
 
 @pytest.fixture(params=BOTH)
-def stranger(request: pytest.FixtureRequest, browser: Browser, settled: Settled, violations: list[str]) -> Iterator[Page]:
+def stranger(request: pytest.FixtureRequest, browser: Browser, settled: Settled) -> Iterator[Page]:
     """A page of a browser that is not signed in, on the file's server; with JavaScript on, and off."""
     context = open_context(browser, settled.server, java_script_enabled=request.param == "with-script")
-    yield open_page(context, violations)
+    yield context.new_page()
     context.close()
-    assert violations == []
 
 
 @pytest.fixture(params=BOTH)
-def alice(request: pytest.FixtureRequest, browser: Browser, settled: Settled, violations: list[str]) -> Iterator[Page]:
+def alice(request: pytest.FixtureRequest, browser: Browser, settled: Settled) -> Iterator[Page]:
     """A page of alice's browser, signed in, on the file's server; with JavaScript on, and off."""
     context = open_context(browser, settled.server, storage_state=settled.state, java_script_enabled=request.param == "with-script")
-    yield open_page(context, violations)
+    yield context.new_page()
     context.close()
-    assert violations == []
 
 
 @pytest.fixture
-def alice_scripted(browser: Browser, settled: Settled, violations: list[str]) -> Iterator[Page]:
+def alice_scripted(browser: Browser, settled: Settled) -> Iterator[Page]:
     """The same with JavaScript on, for what only script does."""
     context = open_context(browser, settled.server, storage_state=settled.state)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    yield open_page(context, violations)
+    yield context.new_page()
     context.close()
-    assert violations == []

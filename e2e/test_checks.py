@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e import steps
-from e2e.browser import open_context, open_page
+from e2e.browser import open_context
 from e2e.conftest import Settled
 from e2e.server import serve
 from tests.real.registry import Registry
@@ -19,7 +19,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory, browser: Browser, htpasswd
     folder = tmp_path_factory.mktemp("settled")
     with serve(folder / "server", WEBAPP_ALLOWED_REGISTRIES=f"http://{htpasswd_registry.host}") as running:
         context = open_context(browser, running)
-        steps.set_up(open_page(context, []), running)
+        steps.set_up(context.new_page(), running)
         context.storage_state(path=folder / "alice.json")
         context.close()
         yield Settled(running, folder / "alice.json")

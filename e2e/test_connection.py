@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e import steps
-from e2e.browser import open_context, open_page
+from e2e.browser import open_context
 from e2e.conftest import Settled
 from e2e.server import serve
 from tests.real.process import free_port
@@ -35,7 +35,7 @@ def settled(
     token_registry.refused.update({"acme/not-for-you", "hidden/*"})
     with serve(folder / "server", **settings) as running:
         context = open_context(browser, running)
-        steps.set_up(open_page(context, []), running)
+        steps.set_up(context.new_page(), running)
         context.storage_state(path=folder / "alice.json")
         context.close()
         yield Settled(running, folder / "alice.json")

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from starlette.routing import Route
 
 from e2e import steps
-from e2e.browser import broken, open_context, open_page
+from e2e.browser import broken, open_context
 from e2e.conftest import Settled
 from e2e.foreign import Foreign, foreign_site
 from webapp.app import ROUTES
@@ -42,7 +42,7 @@ def everything(settled: Settled) -> str:
 def records(settled: Settled, browser: Browser) -> dict[str, str]:
     """One record of each kind that an address can name: its id by the path before it."""
     context = open_context(browser, settled.server, storage_state=settled.state)
-    page = open_page(context, [])
+    page = context.new_page()
     steps.given_credential(page, "mine")
     steps.given_image(page, "mine", "ghcr.io/acme/ubuntu:24.04")
     for kind in ("secrets", "variables"):
@@ -67,7 +67,7 @@ def foreign(settled: Settled) -> Iterator[Foreign]:
 def victim(settled: Settled, browser: Browser) -> Iterator[Page]:
     """A page of alice's browser, signed in."""
     context = open_context(browser, settled.server, storage_state=settled.state)
-    yield open_page(context, [])
+    yield context.new_page()
     context.close()
 
 

@@ -7,16 +7,16 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from e2e import steps
-from e2e.browser import open_context, open_page
+from e2e.browser import open_context
 from e2e.conftest import Settled
 
 
 @pytest.fixture
-def dana(alice: Page, browser: Browser, settled: Settled, violations: list[str]) -> Iterator[Page]:
+def dana(alice: Page, browser: Browser, settled: Settled) -> Iterator[Page]:
     """A page of another browser, in which nobody is signed in; with JavaScript as alice's."""
     alice.goto(steps.MEMBERS)
     context = open_context(browser, settled.server, java_script_enabled=steps.script_is_on(alice))
-    yield open_page(context, violations)
+    yield context.new_page()
     context.close()
 
 
@@ -111,7 +111,7 @@ def test_a_changed_password_ends_the_other_sessions(alice: Page, dana: Page, bro
     email, new = f"{steps.fresh('gus')}@example.com", "tin roof rusted in the rain"
     steps.join(dana, steps.invite(alice, email, "viewer"))
     context = open_context(browser, settled.server)
-    elsewhere = open_page(context, [])
+    elsewhere = context.new_page()
     elsewhere.goto("/login")
     elsewhere.get_by_label("Email").fill(email)
     elsewhere.get_by_label("Password", exact=True).fill(steps.PASSWORD)

@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from e2e import steps
-from e2e.browser import open_context, open_page
+from e2e.browser import open_context
 from e2e.conftest import Settled
 from e2e.server import Served, Server
 
@@ -32,7 +32,7 @@ RUN_AXE = "options => axe.run(options).then(result => result.violations.map(({id
 def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Settled:
     """A server with something on every page, for all tests of this file."""
     context = open_context(browser, settled.server, storage_state=settled.state)
-    page = open_page(context, [])
+    page = context.new_page()
     for number, host in enumerate(("ghcr.io", "registry-1.docker.io", "us-docker.pkg.dev", "registry.example:5000")):
         steps.store_password(page, f"credential-{number}", host, "acme-bot", "a-long-secret")
     for kind in ("secrets", "variables"):
@@ -45,14 +45,14 @@ def furnished(settled: Settled, browser: Browser, tmp_path_factory: pytest.TempP
     steps.enroll(settled.server, steps.make_bootstrap_token(page), "rack1-node07", tmp_path_factory.mktemp("agent") / "state")
     steps.choose_image(page, "rack1-node07", "ubuntu-custom")
     danas = open_context(browser, settled.server)
-    steps.join(open_page(danas, []), steps.invite(page, "dana@example.com", "viewer"))
+    steps.join(danas.new_page(), steps.invite(page, "dana@example.com", "viewer"))
     danas.close()
     (settled.state.parent / "link").write_text(steps.invite(page, "eve@example.com", "editor"))
     for name, role in (("deploy-pipeline", "editor"), ("nightly-rotation-of-all-the-registry-keys-in-frankfurt", "viewer")):
         steps.make_api_token(page, name, role)
     context.close()
     elsewhere = open_context(browser, settled.server)
-    page = open_page(elsewhere, [])
+    page = elsewhere.new_page()
     page.goto("/login")
     steps.sign_in(page)
     expect(page.get_by_role("heading", name="Registry Credentials", level=1)).to_be_visible()
@@ -141,7 +141,7 @@ def open_with_axe(browser: Browser, server: Served, **more: Any) -> BrowserConte
 
 def test_every_page_is_accessible_and_fits(furnished: Settled, browser: Browser) -> None:
     context = open_with_axe(browser, furnished.server, storage_state=furnished.state)
-    page = open_page(context, [])
+    page = context.new_page()
     found = []
     for name, address in pages(page).items():
         page.goto(address)
@@ -168,7 +168,7 @@ def test_every_page_is_accessible_and_fits(furnished: Settled, browser: Browser)
     found += problems(page, "join, signed in")
     context.close()
     context = open_with_axe(browser, furnished.server)
-    page = open_page(context, [])
+    page = context.new_page()
     page.goto(link)
     found += problems(page, "join")
     steps.save(page)
@@ -180,7 +180,7 @@ def test_every_page_is_accessible_and_fits(furnished: Settled, browser: Browser)
 
 def test_the_pages_before_sign_in_are_accessible_and_fit(server: Server, browser: Browser) -> None:
     context = open_with_axe(browser, server)
-    page = open_page(context, [])
+    page = context.new_page()
     found = []
     for name, address in (("set-up", server.setup_link), ("sign-in", "/login")):
         page.goto(address)

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
 
 from e2e import steps
-from e2e.browser import open_context, open_page
+from e2e.browser import open_context
 from e2e.conftest import Settled
 from e2e.here import serve_here
 from e2e.server import Served
@@ -77,17 +77,17 @@ def state(served: tuple[Served, TestClock], browser: Browser, tmp_path_factory: 
     """Alice's browser, after she has set it up."""
     saved = tmp_path_factory.mktemp("state") / "alice.json"
     context = open_context(browser, served[0])
-    steps.set_up(open_page(context, []), served[0])
+    steps.set_up(context.new_page(), served[0])
     context.storage_state(path=saved)
     context.close()
     return saved
 
 
 @pytest.fixture
-def alice(served: tuple[Served, TestClock], state: Path, browser: Browser, violations: list[str]) -> Iterator[Person]:
+def alice(served: tuple[Served, TestClock], state: Path, browser: Browser) -> Iterator[Person]:
     """Alice, signed in anew by her password, with a laptop that has no passkeys and a server that knows none of hers."""
     context = open_context(browser, served[0])
-    page = open_page(context, violations)
+    page = context.new_page()
     session = context.new_cdp_session(page)
     session.send("WebAuthn.enable")
     person = Person(page, *served, session, "")
@@ -100,7 +100,6 @@ def alice(served: tuple[Served, TestClock], state: Path, browser: Browser, viola
     for link in [menu.get_attribute("href") for menu in page.locator("a[href$='/remove']").all()]:
         steps.given(page, link or "", {"current_password": steps.PASSWORD})
     context.close()
-    assert violations == []
 
 
 def test_alice_adds_two_passkeys_and_signs_in_with_one_and_no_password(alice: Person) -> None:
@@ -240,7 +239,7 @@ def test_an_ip_address_has_no_passkeys_and_the_page_says_so(alice_scripted: Page
 
 def test_without_script_there_is_no_button_and_the_rest_works(served: tuple[Served, TestClock], state: Path, browser: Browser) -> None:
     context = open_context(browser, served[0], java_script_enabled=False)
-    page = open_page(context, [])
+    page = context.new_page()
     page.goto("/login")
     expect(page.get_by_role("button", name="Sign in with a passkey")).to_have_count(0)
     steps.sign_in(page)

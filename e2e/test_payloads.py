@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from e2e import steps
-from e2e.browser import broken, open_context, open_page
+from e2e.browser import broken, open_context
 from e2e.conftest import Settled
 from tests.web.payloads import PAYLOADS
 from webapp.images.user_data import parse_user_data
@@ -171,7 +171,7 @@ def page(settled: Settled, browser: Browser) -> Iterator[Page]:
     """Alice's page, in which whatever runs is counted."""
     context = open_context(browser, settled.server, storage_state=settled.state)
     context.add_init_script("window.pwn = () => { window.ran = (window.ran || 0) + 1; document.title = 'pwned'; };")
-    yield open_page(context, [])
+    yield context.new_page()
     context.close()
 
 

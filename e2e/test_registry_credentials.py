@@ -6,7 +6,7 @@ import httpx2
 from playwright.sync_api import Browser, Page, expect
 
 from e2e import steps
-from e2e.browser import open_context, open_page
+from e2e.browser import open_context
 from e2e.conftest import Settled
 
 NEW_SECRET = "an-entirely-different-one"
@@ -125,7 +125,7 @@ def test_the_second_of_two_editors_sees_what_changed_before_saving_over_it(alice
     name = steps.given_credential(alice, "shared")
     steps.open_credential(alice, name)
     context = open_context(browser, settled.server, storage_state=settled.state)
-    other = open_page(context, [])
+    other = context.new_page()
     steps.open_credential(other, name)
     other.get_by_label("Description").fill("changed by the other one")
     steps.save(other)

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from playwright.sync_api import Page
 
 from e2e import steps
-from e2e.browser import launch, open_context, open_page
+from e2e.browser import launch, open_context
 from e2e.server import serve
 from tests import system
 from tests.real.aws_kms import ACCESS_KEY_ID, SECRET_ACCESS_KEY
@@ -55,7 +55,7 @@ IMAGES = (
 def main() -> int:
     """Returns 0 when the picture is written."""
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder) / "server") as server, launch(system.chromium()) as browser:
-        page = open_page(open_context(browser, server, viewport=SIZE, color_scheme="light"), [])
+        page = open_context(browser, server, viewport=SIZE, color_scheme="light").new_page()
         steps.set_up(page, server, "Acme Machines")
         _furnish(page, Path(folder))
         page.goto("/registry-credentials")

@@ -21,13 +21,11 @@ def role_of(text: str) -> Role | None:
 
 
 def is_at_most(role: Role, other: Role) -> bool:
-    """Whether whoever has `role` may no more than whoever has `other`."""
-    return _rank(role) <= _rank(other)
+    """Whether whoever has `role` may no more than whoever has `other`.
 
-
-def _rank(role: str) -> int:
-    """How much the role may; what is none, as somebody else may have written it into the database, may least."""
-    return next((rank for rank, each in enumerate(ROLES) if each == role), -1)
+    What is no role, as somebody else may have written it into the database, may least.
+    """
+    return role not in ROLES or (other in ROLES and ROLES.index(role) <= ROLES.index(other))
 
 
 def lesser(role: Role, other: Role) -> Role:

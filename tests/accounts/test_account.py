@@ -6,6 +6,7 @@ import pytest
 
 from webapp.accounts.account import NamedAccount, chosen_account
 from webapp.accounts.invitation import EXPIRED, LIFETIME, REVOKED, USED, Invitation, why_over
+from webapp.clock import DAY
 
 ACME, OTHER = NamedAccount("a" * 32, "Acme"), NamedAccount("b" * 32, "Other")
 TWIN = NamedAccount("c" * 32, "ACME")
@@ -53,6 +54,7 @@ def test_it_says_which_there_are(accounts: list[NamedAccount], text: str, says: 
         ({}, 0, True, None),
         ({}, LIFETIME - 1, True, None),
         ({}, LIFETIME, True, EXPIRED),
+        ({}, LIFETIME + 1, True, EXPIRED),
         ({}, 0, False, REVOKED),
         ({"revoked_at": 0}, 1, True, REVOKED),
         ({"accepted_at": 0}, 1, True, USED),
@@ -61,4 +63,5 @@ def test_it_says_which_there_are(accounts: list[NamedAccount], text: str, says: 
     ],
 )
 def test_an_invitation_is_over(changes: dict[str, int], now: int, why: str | None, *, inviter_may: bool) -> None:
+    assert LIFETIME == 7 * DAY
     assert why_over(replace(MADE, **changes), now, inviter_may=inviter_may) == why  # type: ignore[arg-type]  # only times are changed

@@ -1,10 +1,15 @@
 """Which cookies stand for a session, asked of the store: its row, its member's row, its time, and what a look at it changes."""
 
+from contextlib import nullcontext
+from dataclasses import replace
+
 import httpx2
 import pytest
 
 from tests.personas import House
 from webapp.accounts.session import IDLE, SEEN_EVERY
+from webapp.accounts.sessions import require_signed_in
+from webapp.errors import Unauthorised
 from webapp.vault import mint
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +32,8 @@ async def test_it_says_who_is_signed_in(house: House, alice: httpx2.AsyncClient)
     assert found is not None
     assert (found.member_id, found.email, found.role) == (house.alice.member_id, "alice@example.com", "admin")
     assert (found.account_id, found.account_name) == (house.alice.account_id, "Acme")
-    assert (found.has_password, found.has_passkey, found.has_identity) == (True, False, False)
+    assert found.has_password is True
+    assert found.has_passkey is found.has_identity is False
     assert found.password_at == house.clock()
 
 
@@ -72,3 +78,30 @@ async def test_it_is_prolonged_once_a_minute_by_somebody_who_is_there(house: Hou
     house.clock.advance(IDLE + 1)
     assert await house.store.sessions.find(cookie(alice), touch=True) is None
     assert await seen_at(house) == begun + SEEN_EVERY
+
+
+async def test_it_is_prolonged_whenever_it_is_later_than_that(house: House) -> None:
+    house.clock.now = 1000
+    browser = await house.signed_in(house.alice)
+    house.clock.advance(SEEN_EVERY + 1000)
+    assert await house.store.sessions.find(cookie(browser), touch=True) is not None
+    assert await seen_at(house) == house.clock()
+
+
+@pytest.mark.parametrize(
+    "story", ["in a session", "in none, as a command", "in one that ended", "in somebody else's", "in one of another account"]
+)
+async def test_who_acts_in_a_session_has_one_still(house: House, alice: httpx2.AsyncClient, story: str) -> None:
+    actor = replace(house.alice.actor, accessor=cookie(alice).split("_")[2])
+    if story == "in none, as a command":
+        actor = replace(actor, accessor=None)
+    elif story == "in one that ended":
+        await house.store.sessions.end(actor)
+    elif story == "in somebody else's":
+        actor = replace(actor, id=house.bob.member_id)
+    elif story == "in one of another account":
+        actor = replace(actor, account_id=house.charlie.account_id)
+    passes = story in {"in a session", "in none, as a command"}
+    async with house.store.database.account(actor.account_id).transaction() as transaction:
+        with nullcontext() if passes else pytest.raises(Unauthorised, match="Sign in to go on"):
+            await require_signed_in(transaction, actor)

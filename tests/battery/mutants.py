@@ -5,6 +5,7 @@ A mutant is run in a copy of the tree, so that nobody sees it.
 """
 
 import argparse
+import gc
 import importlib
 import os
 import shutil
@@ -51,20 +52,41 @@ class _Running:
 _ACCESS = "tests/web/test_access.py::test_a_role_has_its_permissions_and_no_other"
 _BEARER = "tests/web/test_bearer.py"
 _DOOR = "tests/web/test_api_bearer.py"
-_API_BEARER = (_DOOR, "-k", "not opens_the_api and not may_what_its_role_may")  # those ask at every route
+_MEANWHILE = "tests/web/test_ended_meanwhile.py"
+_VERIFIED = "test_who_is_removed_while_the_password_is_verified_makes_no_bootstrap_token"
+_ROWS = "tests/accounts/test_rows.py"
+_MACS = (
+    "Vault.cookie_mac",
+    "Vault.row_mac",
+    "Vault.wrote_row",
+    "Vault.token_mac",
+    "Vault.token_matches",
+    "Vault.claim",
+    "Vault.claim_holds",
+)
 
 TARGETS = (
     Target("webapp/web/permissions.py", ("_OF_ROLE", "may", "token_kind"), (_ACCESS, f"{_DOOR}::test_each_door_has_its_own_kind_of_token")),
+    Target("webapp/web/sessions.py", ("local_path",), ("tests/web/test_sessions.py", "-k", "leads_nowhere or is_gone_to or stays_here")),
     Target("webapp/web/csrf.py", (), ("tests/web/test_csrf.py",)),
-    Target("webapp/web/stepup.py", ("FRESH", "is_fresh", "step_up", "confirm"), ("tests/web/test_stepup.py",)),
-    Target("webapp/web/routing.py", ("page", "permit", "_require"), ("tests/web/test_routing.py",)),
-    Target("webapp/web/bearer.py", ("require_bearer", "require_api_token", "unverified_token"), (_BEARER, *_API_BEARER)),
+    Target("webapp/web/stepup.py", ("FRESH", "is_fresh", "step_up", "confirm"), ("tests/web/test_stepup.py", f"{_MEANWHILE}::{_VERIFIED}")),
+    Target("webapp/web/routing.py", ("page", "permit", "_require"), ("tests/web/test_routing.py", _MEANWHILE)),
+    Target("webapp/web/forms.py", ("permit_again",), (_MEANWHILE,)),
+    Target("webapp/web/bearer.py", ("require_bearer", "require_api_token", "unverified_token"), (_BEARER, _DOOR)),
     Target("webapp/roles.py", ("ROLES", "role_of", "is_at_most", "lesser"), ("tests/test_roles.py",)),
-    Target("webapp/accounts/member.py", ("member_mac", "is_genuine"), ("tests/accounts/test_found_sessions.py",)),
+    Target("webapp/accounts/member.py", ("member_mac", "is_genuine", "_parts"), (_ROWS,)),
+    Target("webapp/accounts/passkey.py", ("is_last_way_in", "has_gone_back"), ("tests/accounts/test_passkey.py",)),
+    Target("webapp/accounts/passkey.py", ("passkey_mac", "is_genuine_passkey", "_parts"), (_ROWS,)),
+    Target("webapp/accounts/identity.py", ("identity_mac", "is_genuine_identity", "_parts"), (_ROWS,)),
+    Target("webapp/accounts/invitation.py", ("LIFETIME", "why_over"), ("tests/accounts/test_account.py",)),
+    Target(
+        "webapp/accounts/ceremony.py", ("LIFETIME", "begin_ceremony", "ceremony_text", "ceremony_of"), ("tests/accounts/test_ceremony.py",)
+    ),
     Target("webapp/accounts/session.py", ("IDLE", "ABSOLUTE", "is_valid"), ("tests/accounts/test_session.py",)),
-    Target("webapp/accounts/sessions.py", ("Sessions.find",), ("tests/accounts/test_found_sessions.py",)),
-    Target("webapp/accounts/api_token.py", ("ApiToken.acts_as", "ApiToken.state", "token_owner"), _API_BEARER),
-    Target("webapp/accounts/api_tokens.py", ("ApiTokenRepository.find_bearer",), _API_BEARER),
+    Target("webapp/accounts/sessions.py", ("require_signed_in", "Sessions.find"), ("tests/accounts/test_found_sessions.py",)),
+    Target("webapp/accounts/api_token.py", ("ApiToken.acts_as", "ApiToken.state", "token_owner"), (_DOOR,)),
+    Target("webapp/accounts/api_tokens.py", ("ApiTokenRepository.find_bearer",), (_DOOR,)),
+    Target("webapp/vault/vault.py", _MACS, ("tests/vault/test_vault.py",)),
     Target("webapp/agents/enrolment.py", ("Enrolment._find_agent", "Enrolment._find_bootstrap_token"), (_BEARER,)),
 )
 
@@ -154,10 +176,20 @@ def _change(path: Path, source: str) -> None:
 
 def _load_what_others_wrote() -> None:
     """Import all that the tests import, and forget what is ours: a process that is forked then has only that to read anew."""
-    importlib.import_module("tests.conftest")
-    importlib.import_module("webapp.app")
+    for name in ("tests.conftest", "webapp.app", "hypothesis", "_pytest.junitxml", "anyio._backends._asyncio"):
+        importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] in {"webapp", "tests", "e2e"} and name not in _KEPT]:
         del sys.modules[name]
+    gc.collect()
+    gc.freeze()  # nobody has to look through it again after each fork
+
+
+class _Ends:
+    """Ends the process as soon as the tests have ended and their parts are taken down: nobody reads what pytest says then."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        os._exit(int(exitstatus))
 
 
 def _begin(tree: Path, tests: Sequence[str], *, learn: bool = False) -> ForkProcess:
@@ -179,7 +211,7 @@ def _test(tree: Path, tests: Sequence[str], learn: bool) -> None:
     importlib.invalidate_caches()
     options = ["-x", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib"]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # what others wrote is imported already
-    os._exit(int(pytest.main([*options, *tests])))
+    os._exit(int(pytest.main([*options, *tests], plugins=[_Ends()])))
 
 
 def _ended_well(process: ForkProcess, *, at_once: bool = False) -> bool:

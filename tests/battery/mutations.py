@@ -16,9 +16,10 @@ _NOT_USED = (
     *("Variable", "RemoveDecorator", "ExceptionReplacer"),
     *("Eq_Is", "Lt_Is", "LtE_Is", "Gt_Is", "GtE_Is", "Is_Lt", "Is_Gt", "IsNot_Lt", "IsNot_Gt"),
     *("Is_Eq", "IsNot_NotEq"),
+    *("Mul_Pow", "Mul_LShift"),
 )
-"""Operators that want arguments, that change what no permission hangs on, that make of a comparison what Python advises against, or that
-change nothing: None and the members of an enumeration are equal to themselves only."""
+"""Operators that want arguments, that change what no permission hangs on, that make of a comparison what Python advises against, that
+change nothing (None and the members of an enumeration are equal to themselves only), or that make of a time a number without an end."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def _instead(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
     if isinstance(node, ast.Expr | ast.Raise):
         yield node, "pass"
     elif isinstance(node, ast.Return) and node.value is not None:
-        yield node.value, "None"
+        if not isinstance(node.value, ast.Constant) or node.value.value is not None:
+            yield node.value, "None"
         if not isinstance(node.value, ast.Constant):
             yield node.value, "True"
     elif isinstance(node, ast.If | ast.IfExp):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from webapp.vault import Keyring, RootKey, SealBroken, SealContext, Secret, UnknownKey, Vault, mint, new_keyring, open_keyring
+from webapp.vault import Keyring, RootKey, SealBroken, SealContext, Secret, Token, UnknownKey, Vault, mint, new_keyring, open_keyring
 
 INSTANCE = "0" * 32
 ROOT = RootKey(Secret(b"r" * 32), "/keys/root.key")
@@ -87,6 +87,43 @@ def test_a_tokens_mac_is_over_its_owner_account_and_expiry(vault: Vault) -> None
     assert not vault.token_matches(token, mac, owner="agent", account_id="other", expires_at=None)
     assert not vault.token_matches(token, mac, owner="agent", account_id="account", expires_at=1)
     assert not vault.token_matches(mint("a"), mac, owner="agent", account_id="account", expires_at=None)
+
+
+@pytest.mark.parametrize("stored", [b"", bytes(32), "text", None, 0])
+def test_a_mac_that_is_another_one_or_none_at_all_holds_for_nothing(vault: Vault, stored: Any) -> None:
+    token = mint("a")
+    claim = vault.claim(token, owner="agent", account_id="account", expires_at=None)
+    assert vault.claim_holds(token, stored, claim) is False
+    assert vault.token_matches(token, stored, owner="agent", account_id="account", expires_at=None) is False
+    assert vault.wrote_row("member", ["x"], stored) is False
+
+
+def test_a_claim_holds_for_the_token_and_the_claim_that_it_was_made_of(vault: Vault) -> None:
+    token, other = mint("a"), mint("a")
+    claim = vault.claim(token, owner="agent", account_id="account", expires_at=None)
+    mac = vault.token_mac(token, owner="agent", account_id="account", expires_at=None)
+    assert vault.claim_holds(token, mac, claim) is True
+    assert vault.claim_holds(other, mac, claim) is False, "with the claim of the token that it is none of"
+    assert vault.claim_holds(token, mac, claim + b"x") is False
+    assert vault.claim(token, owner="agent", account_id="account", expires_at=0) != claim, "the epoch is a time, too"
+    assert vault.claim(replace(token, kind="b"), owner="agent", account_id="account", expires_at=None) != claim
+
+
+def test_a_rows_mac_is_over_each_of_its_columns_and_their_order(vault: Vault, rows: list[dict[str, Any]]) -> None:
+    mac = vault.row_mac("member", ["x", "y", 1])
+    assert vault.wrote_row("member", ["x", "y", 1], mac) is True
+    others: list[list[str | int]] = [["y", "x", 1], ["xy", "", 1], ["x", "y"], ["x", "y", 2], []]
+    assert not any(vault.wrote_row("member", parts, mac) for parts in others)
+    assert vault.wrote_row("passkey", ["x", "y", 1], mac) is False
+    assert Vault(open_keyring(rows, ROOT, INSTANCE), "1" * 32).wrote_row("member", ["x", "y", 1], mac) is False
+
+
+def test_what_is_in_cookies_and_rows_stays_good_in_the_next_version() -> None:
+    others = {"audit": Secret(b"a" * 32), "head": Secret(b"h" * 32), "token": Secret(b"t" * 32)}
+    vault, token = Vault(Keyring({1: Secret(b"k" * 32)}, 1, others), INSTANCE), Token("a", "A" * 16, Secret(b"x"))
+    of_token = vault.token_mac(token, owner="o", account_id="c", expires_at=None)
+    macs = [vault.cookie_mac("device", b"x"), vault.row_mac("member", ["x", 1]), of_token]
+    assert [mac.hex()[:16] for mac in macs] == ["7804cd6df08569e6", "d80b9705fd02e03c", "accc29c07b110bdc"]
 
 
 def test_one_purposes_mac_is_no_others(vault: Vault) -> None:

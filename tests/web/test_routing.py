@@ -64,7 +64,9 @@ async def test_a_token_is_refused_by_its_own_role(house: House, alice: httpx2.As
     answer = await client.delete(f"/api/v1/registry-credentials/{'0' * 32}")
     assert answer.status_code == 403
     assert answer.json()["detail"] == "This token may do what a viewer may; this needs an editor or an admin."
-    assert (await house.audit())[-1]["detail"] == "a viewer may not edit"
+    row = (await house.audit())[-1]
+    assert (row["action"], row["decision"], row["actor_kind"]) == ("request.refuse", "denied", "api_token")
+    assert row["detail"] == "a viewer may not edit"
 
 
 async def test_the_door_for_machines_takes_no_other_site_for_one(house: House, alice: httpx2.AsyncClient) -> None:
@@ -89,6 +91,27 @@ async def test_a_probe_does_not_even_look_who_asks(house: House, alice: httpx2.A
 async def test_a_public_page_is_open_and_knows_who_is_there(stranger: httpx2.AsyncClient, alice: httpx2.AsyncClient) -> None:
     assert (await stranger.get("/login")).status_code == 200
     assert (await alice.get("/login")).headers["location"] == "/registry-credentials"
+
+
+@pytest.mark.parametrize(
+    ("path", "needs", "again"),
+    [
+        ("/x", Permission.PROBE, False),
+        ("/x", Permission.PUBLIC, False),
+        ("/x", Permission.SEE, True),
+        ("/x", Permission.ADMINISTER, True),
+        ("/api/v1/x", Permission.AGENT, False),
+    ],
+)
+async def test_only_members_are_asked_again_when_their_body_is_read(
+    house: House, alice: httpx2.AsyncClient, path: str, needs: Permission, again: bool
+) -> None:
+    async def says(request: Request) -> Response:
+        return PlainTextResponse(str(hasattr(request.state, "permit_again")))
+
+    _, token = await enrolled(house, alice)
+    house.app.router.routes.insert(0, page(path, says, needs=needs, name="x"))
+    assert (await alice.get(path, headers=bearer(token))).text == str(again)
 
 
 def test_a_route_has_what_it_was_made_with() -> None:

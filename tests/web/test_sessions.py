@@ -59,7 +59,17 @@ def test_a_trick_leads_nowhere(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["/", "/images", "/images?q=x&after=y", "/images/0a?next=https://evil.example/", "/audit#x", "/%2Fevil.example", "/a:b@c"]
+    "text",
+    [
+        "/",
+        "/images",
+        "/images?q=x&after=y",
+        "/images/0a?next=https://evil.example/",
+        "/audit#x",
+        "/%2Fevil.example",
+        "/a:b@c",
+        "/images?q=!é~",
+    ],
 )
 def test_a_path_of_ours_is_gone_to(text: str) -> None:
     assert local_path(text) == text

@@ -75,7 +75,7 @@ def has_gone_back(stored: int, said: int) -> bool:
 
     A count that is always zero is none; any other has to grow.
     """
-    return bool(stored or said) and said <= stored
+    return bool(stored) and said <= stored
 
 
 def is_last_way_in(*, has_password: bool, has_identity: bool, other_passkeys: int) -> bool:

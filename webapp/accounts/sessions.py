@@ -81,8 +81,8 @@ class Sessions:
             return None
         if touch and now - row["seen_at"] >= SEEN_EVERY:
             await self._touch(row, now)
-        facts = {**row, "has_password": row["password_hash"] != "", "has_passkey": bool(row["has_passkey"])}
-        facts["has_identity"] = bool(row["has_identity"])
+        ways = {"has_password": "password_hash", "has_passkey": "has_passkey", "has_identity": "has_identity"}
+        facts = {**row, **{name: bool(row[column]) for name, column in ways.items()}}
         return SessionFacts(**{name: facts[name] for name in SessionFacts.__dataclass_fields__})
 
     async def begin(

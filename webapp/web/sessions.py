@@ -1,7 +1,5 @@
 """The session's cookie, and who it stands for."""
 
-from urllib.parse import urlsplit
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -76,7 +74,5 @@ async def load_principal(request: Request) -> Principal | None:
 
 def local_path(text: str) -> str | None:
     """A path of ours to go on to after sign-in, or None for anything else (another site, a scheme, a trick)."""
-    if not text.startswith("/") or text.startswith("//") or "\\" in text or any(ord(c) <= 32 or ord(c) == 127 for c in text):
-        return None
-    parts = urlsplit(text)
-    return None if parts.scheme or parts.netloc else text
+    is_path = text.startswith("/") and not text.startswith("//")  # so there is neither scheme nor host in it (RFC 3986, section 4.2)
+    return text if is_path and "\\" not in text and not any(ord(c) <= 32 or ord(c) == 127 for c in text) else None
