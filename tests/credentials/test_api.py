@@ -11,7 +11,7 @@ from tests.engines import on_sqlite
 from tests.markup import hidden
 from tests.personas import House
 from tests.real.service_account import service_account_key
-from tests.stories import add_image, api_token, bearer, enrolled, program, provision, store_credential
+from tests.stories import add_image, enrolled, program, provision, store_credential
 from webapp.credentials.versions import KEEPING
 from webapp.records import PAGE
 
@@ -279,15 +279,6 @@ async def test_the_page_and_the_api_see_the_same_record(alice: httpx2.AsyncClien
     assert hidden(page, "version") == "1"
     assert re.search(r"Stored · replaced .* by deploy-pipeline \(alice@example.com\)", page)
     assert json.dumps(SECRET) not in page
-
-
-@on_sqlite  # it asks the database nothing that others do not ask on both
-async def test_a_revoked_token_stores_nothing(house: House, alice: httpx2.AsyncClient) -> None:
-    token = await api_token(alice, role="editor")
-    await house.tamper("UPDATE api_tokens SET revoked_at = 1")
-    answer = await (await house.client()).post(LIST, json=GOOD, headers=bearer(token))
-    assert answer.status_code == 401
-    assert await house.store.database.fetch_all("SELECT id FROM registry_credentials") == []
 
 
 async def test_of_two_that_are_sent_at_once_with_one_key_one_is_made(client: httpx2.AsyncClient) -> None:
