@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import Any
 
 import httpx2
 import pytest
@@ -11,7 +12,8 @@ from tests.personas import House
 from tests.real.canary import CANARY, found_in
 from tests.stories import id_in_list
 from webapp.clock import MINUTE
-from webapp.secrets.imports import KEPT_AT_ONCE
+from webapp.errors import Conflict
+from webapp.secrets.imports import KEPT_AT_ONCE, ImportRepository
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +164,27 @@ async def test_imports_at_the_same_time_do_not_get_in_each_others_way(house: Hou
     assert found is not None
     assert (await (elsewhere if late is answers[2] else alice).post(found[1])).status_code == 303
     assert await names(house) == ["A", "B", "C"]
+
+
+async def test_one_that_was_stored_while_another_was_in_its_way_is_done(
+    house: House, alice: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, action = await previewed(alice, "A=1\n")
+    assert (await alice.post(action)).status_code == 303
+    commit, refused = ImportRepository.commit, list[str]()
+
+    async def in_the_way(self: ImportRepository, *arguments: Any) -> int:
+        if not refused:
+            refused.append("the same form, sent a second time, was read before the first one was stored")
+            raise Conflict("Another import of this account was stored at the same time.", "import-stale")
+        return await commit(self, *arguments)
+
+    monkeypatch.setattr(ImportRepository, "commit", in_the_way)
+    assert (await alice.post(action)).status_code == 303
+    _, nobodys = await previewed(alice, "B=1\n")
+    await house.tamper("DELETE FROM env_imports")
+    refused.clear()
+    assert (await alice.post(nobodys)).status_code == 404
 
 
 async def test_a_stale_import_that_is_sent_twice_gets_two_previews_that_can_be_confirmed(house: House, alice: httpx2.AsyncClient) -> None:

@@ -54,6 +54,8 @@ async def run(request: Request, kind: Kind) -> Response:
         await _imports(request).commit(actor(request), values, import_id)
     except Conflict as error:
         found = await _imports(request).again(actor(request), values, import_id)
+        if found is None:
+            return done(request, kind.path, f"{kind.plural}-imported")
         context = {"kind": kind, "preview": found, "changed": str(error)}
         return render(request, "secrets/import_preview.html", context, fragment="secrets/_import_preview.html", status=409)
     return done(request, kind.path, f"{kind.plural}-imported")

@@ -118,11 +118,15 @@ class ImportRepository:
             await self._database.submit(write)
         return stored
 
-    async def again(self, actor: Actor, values: NamedValueRepository, import_id: str) -> Preview:
-        """A new preview of the same file, after something was changed meanwhile. Raises NotFound."""
+    async def again(self, actor: Actor, values: NamedValueRepository, import_id: str) -> Preview | None:
+        """A new preview of the same file, after something was changed meanwhile. Raises NotFound.
+
+        None when the import was stored meanwhile: its form was sent twice, and another import came in between.
+        """
         row = await self._kept(actor, values, import_id)
         if row is None:
-            raise NotFound(_GONE)
+            await self.commit(actor, values, import_id)
+            return None
         kept = await self._opened(actor, values, row)
         return await self.begin(actor, values, Secret(kept["text"].encode("utf-8")))
 
