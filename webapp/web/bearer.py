@@ -17,6 +17,10 @@ _REFUSED = "The token is not valid here. Enrol the agent again, or ask for a new
 _REFUSED_OF_MEMBER = "The token is not valid here. Make a new one in Settings, API tokens, and send it as Authorization: Bearer."
 
 
+_Found = tuple[Actor, str | None] | None
+"""An actor for a token that is known, with the reason when it is refused all the same."""
+
+
 async def require_bearer(request: Request, kind: str) -> None:
     """Find whose token this is and keep it on the request as its actor.
 
@@ -27,7 +31,7 @@ async def require_bearer(request: Request, kind: str) -> None:
     if token is None:
         refuse_unknown(denials, address(request))
     # The enrolment looks: an actor for a token that is known, with the reason when it is refused all the same.
-    found: tuple[Actor, str | None] | None = await request.app.state.enrolment.find_bearer(token)
+    found: _Found = await request.app.state.enrolment.find_bearer(token)
     if found is None:
         refuse_unknown(denials, address(request))
     bearer, refusal = found
