@@ -208,3 +208,10 @@ async def test_unknown_ones_are_counted_and_then_refused_for_a_while(house: Hous
     codes = [(await ask(house, bearer(mint("p").text.reveal().decode("ascii")))).status_code for _ in range(MOST_UNKNOWN + 1)]
     assert codes == [401] * MOST_UNKNOWN + [429]
     assert await house.audit() == []
+
+
+async def test_a_member_who_is_shown_as_somebody_else_has_no_tokens(house: House, alice: httpx2.AsyncClient) -> None:
+    token = bearer(await api_token(alice))
+    assert (await ask(house, token)).status_code == 200
+    await house.tamper("UPDATE members SET email = 'bob@example.com' WHERE id = :id", id=house.alice.member_id)
+    assert (await ask(house, token)).status_code == 401
