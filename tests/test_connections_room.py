@@ -9,18 +9,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from tests.personas import House
-from tests.wire import Wire, on_the_wire, until
+from tests.wire import ALIVE, HALF_HEAD, HEAD, Wire, on_the_wire, until
 from webapp import connections
 from webapp.connections import MOST_OPEN, room_for_connections
 
 pytestmark = pytest.mark.anyio
 
 ENGINES = ("sqlite",)  # what is on the wire
-
-ALIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-HEAD = b"POST /login HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-HALF_HEAD = b"GET /livez HTTP/1.1\r\nHost"
-HALF_BODY = HEAD + b"Content-Length: 1000\r\n\r\nemail=x"
 
 
 @pytest.fixture

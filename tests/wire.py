@@ -11,6 +11,12 @@ from starlette.types import ASGIApp
 from webapp.connections import OpenConnections
 from webapp.http_protocol import HttpProtocol
 
+ALIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD = b"POST /login HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+HALF_HEAD = b"GET /livez HTTP/1.1\r\nHost"
+HALF_BODY = HEAD + b"Content-Length: 1000\r\n\r\nemail=x"
+"""Requests that are whole, or of which a part has come."""
+
 SECONDS = 10
 """How long anything may take by the real clock."""
 

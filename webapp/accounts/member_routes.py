@@ -36,7 +36,7 @@ async def show(request: Request) -> Response:
     """The members, for everybody; the invitations that are pending, for admins."""
     invitations: Invitations = request.app.state.invitations
     wanted = wanted_page(request)
-    context = list_context("/settings/members", wanted, await _team(request).page(actor(request), wanted)) | {
+    context = list_context(MEMBERS, wanted, await _team(request).page(actor(request), wanted)) | {
         "invitations": await invitations.pending(actor(request)) if principal(request).may(Permission.ADMINISTER) else [],
         "me": principal(request).member_id,
     }

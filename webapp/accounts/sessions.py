@@ -137,14 +137,14 @@ class Sessions:
     async def live(self, actor: Actor) -> list[LiveSession]:
         """The actor's sessions that have not ended, the one that was seen last first; at most 100."""
         rows = await self._database.account(actor.account_id).fetch_all(
-            f"{_LIVE} ORDER BY seen_at DESC, accessor LIMIT :most", self._alive(actor)
+            f"{_LIVE} ORDER BY seen_at DESC, accessor LIMIT {_MOST_LISTED}", self._alive(actor)
         )
         return [LiveSession(**row) for row in rows]
 
     async def get_live(self, actor: Actor, accessor: str) -> LiveSession:
         """One of them. Raises NotFound, also for somebody else's."""
         values = {**self._alive(actor), "accessor": accessor}
-        row = await self._database.account(actor.account_id).fetch_one(f"{_LIVE} AND accessor = :accessor LIMIT :most", values)
+        row = await self._database.account(actor.account_id).fetch_one(f"{_LIVE} AND accessor = :accessor", values)
         if row is None:
             raise NotFound("You have no such session. It may have ended meanwhile.")
         return LiveSession(**row)
@@ -175,7 +175,7 @@ class Sessions:
 
     def _alive(self, actor: Actor) -> dict[str, Any]:
         now = self._clock()
-        return {"member_id": actor.id, "now": now, "idle_since": now - IDLE, "most": _MOST_LISTED}
+        return {"member_id": actor.id, "now": now, "idle_since": now - IDLE}
 
     async def end_of_browser(self, unverified_text: str, actor: Actor) -> None:
         """End the session that a browser still had when somebody signs in with it anew."""
