@@ -8,6 +8,7 @@ import pytest
 from tests.accounts.passkey_stories import AS_SCRIPT, CONFIRM, ENVIRON, ORIGIN, SIGN_IN, add, ask, show
 from tests.personas import House, Persona
 from tests.real.authenticator import Authenticator
+from webapp.accounts.member import parse_email
 from webapp.accounts.passkey import NewPasskey
 from webapp.actor import Actor
 from webapp.errors import Unauthorised
@@ -36,7 +37,7 @@ async def test_a_session_that_has_ended_makes_nothing_that_outlives_it(house: Ho
     with pytest.raises(Unauthorised):
         await store.passkeys.add(alice, name, NewPasskey("a2V5", b"key", 0, synced=False, transports=()), "challenge")
     with pytest.raises(Unauthorised):
-        await store.invitations.create(alice, "mallory@example.com", "admin")
+        await store.invitations.create(alice, parse_email("mallory@example.com"), "admin")
     with pytest.raises(Unauthorised):
         await store.team.change_role(alice, house.bob.member_id, "admin")
     for table in ("api_tokens", "passkeys", "invitations", "form_nonces"):

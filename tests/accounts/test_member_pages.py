@@ -48,6 +48,14 @@ async def test_many_members_are_on_several_pages(house: House, alice: httpx2.Asy
     assert {f"member{number:02}@example.com" for number in range(60)} < set(shown)
 
 
+async def test_an_invitation_says_all_that_is_wrong_at_once(house: House, alice: httpx2.AsyncClient) -> None:
+    house.clock.advance(6 * MINUTE)
+    answer = await alice.post(f"{MEMBERS}/invitations", data={"email": "no address", "role": "root"})
+    assert answer.status_code == 422
+    for sentence in ("is a blank or an invisible one", "Choose one of the three roles.", "Enter your password"):
+        assert sentence in answer.text
+
+
 async def test_it_tells_when_somebody_was_there_last(house: House, alice: httpx2.AsyncClient) -> None:
     house.clock.advance(2 * MINUTE)
     page = rows((await alice.get(MEMBERS)).text)

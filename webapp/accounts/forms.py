@@ -6,6 +6,7 @@ from webapp.accounts.account import Account
 from webapp.accounts.member import Email, parse_email
 from webapp.accounts.password import SHORTEST, check_new_password
 from webapp.names import Name, parse_name
+from webapp.roles import Role, role_of
 from webapp.vault import Secret
 from webapp.web.forms import Form
 
@@ -73,6 +74,19 @@ def parse_set_up(form: Form, typed: SetUpForm) -> tuple[SetUpFields | None, dict
     if errors or password is None:
         return None, errors
     return SetUpFields(name, email, password), {}
+
+
+def parse_invitation(form: Form) -> tuple[tuple[Email, Role] | None, dict[str, str]]:
+    """The address and the role of who is to be invited, or None and what is wrong by field."""
+    errors: dict[str, str] = {}
+    address, role = Email("", ""), role_of(form.text("role"))
+    try:
+        address = parse_email(form.text("email"))
+    except ValueError as error:
+        errors["email"] = str(error)
+    if role is None:
+        errors["role"] = "Choose one of the three roles."
+    return (None, errors) if errors or role is None else ((address, role), {})
 
 
 def parse_new_password(form: Form) -> tuple[Secret | None, dict[str, str]]:

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webapp.accounts.forms import parse_invitation
 from webapp.accounts.invitations import Invitations
 from webapp.accounts.member_routes import CHOICES, LABELS, MEMBERS
 from webapp.errors import Invalid
@@ -32,11 +33,12 @@ async def create(request: Request) -> Response:
     """Invite somebody and show the link, once. Asks for the password again."""
     form = await read_form(request)
     values = {"email": form.text("email"), "role": form.text("role"), "nonce": form.text("form_nonce")}
-    errors = await confirm(request, form)
-    if errors:
+    whom, errors = parse_invitation(form)
+    errors |= await confirm(request, form)
+    if whom is None or errors:
         return _form_page(request, values, errors, status=422)
     try:
-        invitation, token = await _invitations(request).create(actor(request), values["email"], values["role"], values["nonce"])
+        invitation, token = await _invitations(request).create(actor(request), *whom, values["nonce"])
     except Invalid as error:
         return _form_page(request, values, error.errors, status=422)
     # The one answer that holds the link: its token is never stored, so that it cannot be shown again.

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from webapp.accounts.invitation import LIFETIME, TAKEN, UNKNOWN, Invitation, NoInvitation, why_over
-from webapp.accounts.member import Email, Member, is_genuine, parse_email
+from webapp.accounts.member import Email, Member, is_genuine
 from webapp.accounts.members import MemberRepository, hash_of_new
 from webapp.accounts.signing_in import Within
 from webapp.accounts.team import Team
@@ -15,7 +15,7 @@ from webapp.errors import Invalid, NotFound
 from webapp.ids import new_id
 from webapp.names import key_of
 from webapp.nonce import spend_nonce
-from webapp.roles import Role, role_of
+from webapp.roles import Role
 from webapp.vault import Secret, Token, Vault, mint, parse
 
 MOST_PENDING = 100
@@ -79,16 +79,15 @@ class Invitations:
             raise NotFound("There is no such invitation in this account.")
         return _invitation(row)
 
-    async def create(self, actor: Actor, email: str, role: str, nonce: str = "") -> tuple[Invitation, Secret | None]:
+    async def create(self, actor: Actor, address: Email, role: Role, nonce: str = "") -> tuple[Invitation, Secret | None]:
         """Invite somebody; the secret is the token of the link, to be shown once. It takes the place of an earlier one to the same address.
 
         A nonce that was spent leads to the invitation that it made, whose secret was shown then. Raises Invalid, also for an address that
         a member of any account has; Forbidden when the actor is no admin any more.
         """
-        address, chosen = _typed(email, role)
         now, token = self._clock(), mint("i")
         made = Invitation(
-            new_id(), actor.account_id, token.accessor, address.text, chosen, now, actor.label, actor.id, now + LIFETIME, None, None
+            new_id(), actor.account_id, token.accessor, address.text, role, now, actor.label, actor.id, now + LIFETIME, None, None
         )
         try:
             async with self._database.account(actor.account_id).transaction() as transaction:
@@ -213,20 +212,6 @@ class Invitations:
 
 class _TakenElsewhere(Exception):
     """A member of another account has the address."""
-
-
-def _typed(email: str, role: str) -> tuple[Email, Role]:
-    errors = {}
-    address, chosen = Email("", ""), role_of(role)
-    try:
-        address = parse_email(email)
-    except ValueError as error:
-        errors["email"] = str(error)
-    if chosen is None:
-        errors["role"] = "Choose one of the three roles."
-    if errors or chosen is None:
-        raise Invalid(errors)
-    return address, chosen
 
 
 def _invitation(row: Row) -> Invitation:
