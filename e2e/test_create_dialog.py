@@ -73,6 +73,19 @@ def test_an_answer_that_comes_after_the_dialog_was_closed_does_not_open_it_again
     expect(alice_scripted.locator("#credentials-form")).to_have_count(0)
 
 
+def test_a_page_that_settles_while_the_dialog_closes_does_not_open_it_again(alice_scripted: Page) -> None:
+    """The dialog's own `close` event comes later than the list that a stored credential is shown in."""
+    steps.new_credential(alice_scripted)
+    expect(alice_scripted.locator("dialog[open]")).to_be_visible()
+    alice_scripted.evaluate(
+        "for (const name of ['closeDialog', 'htmx:afterSettle']) document.body.dispatchEvent(new CustomEvent(name, {bubbles: true}))"
+    )
+    expect(alice_scripted.locator("#dialog form")).to_have_count(0)
+    expect(alice_scripted.locator("dialog[open]")).to_have_count(0)
+    steps.new_credential(alice_scripted)
+    expect(alice_scripted.locator("dialog[open]")).to_be_visible()
+
+
 def test_the_method_decides_which_fields_there_are(alice: Page) -> None:
     steps.new_credential(alice)
     username, editor = alice.get_by_label("Username"), alice.get_by_label("Service account key", exact=True)

@@ -7,6 +7,7 @@
   const dialog = () => find("#dialog");
   let opener;
   let pressed;
+  let closing;
 
   // An open dialog makes the rest of the page inert, so what failed is said inside it.
   const say = (text) => {
@@ -25,7 +26,7 @@
 
   const settle = () => {
     const box = dialog();
-    if (box && !box.open && box.firstElementChild) {
+    if (box && !box.open && !closing && box.firstElementChild) {
       box.showModal();
       (find("[autofocus]", box) || find("[name=name]", box) || find("h1", box))?.focus();
     }
@@ -50,9 +51,10 @@
     if (!detail.requestConfig.elt.isConnected && detail.target.closest("dialog")) detail.shouldSwap = false;
   });
   on("htmx:afterSettle", settle);
-  on("closeDialog", () => dialog()?.close());
+  on("closeDialog", () => { closing = dialog()?.open; dialog()?.close(); });
   on("close", ({ target }) => {
     if (target !== dialog()) return;
+    closing = false;
     wipe();
     const menu = opener?.closest("[popover]");
     const back = menu ? find(`[popovertarget="${menu.id}"]`) : opener;
